@@ -1,0 +1,156 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include "base/error.h"
+#include "base/spelling.h"
+
+namespace posefix {
+namespace {
+
+class FileDescriptor {
+ public:
+  explicit FileDescriptor(int fd) : fd_(fd) {}
+  ~FileDescriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  FileDescriptor(const FileDescriptor&) = delete;
+  FileDescriptor& operator=(const FileDescriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+std::string reason(int error) { return std::strerror(error); }
+
+// Makes a rename in `folder` durable; a file system that cannot sync a folder is not an error.
+void sync_folder(const std::filesystem::path& folder) {
+  const FileDescriptor fd(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd.get() >= 0) ::fsync(fd.get());
+}
+
+std::string not_found_hint(const std::filesystem::path& path) {
+  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(folder, ignored)) {
+    return fmt::format("; the folder {} does not exist either", folder.string());
+  }
+  const std::string similar = files_like(folder, path.filename().string());
+  return similar.empty() ? fmt::format("; {} holds no files", folder.string())
+                         : fmt::format("; {} holds: {}", folder.string(), similar);
+}
+
+}  // namespace
+
+std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& path) {
+  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (fd.get() < 0) {
+    const int error = errno;
+    throw bad_input("{}: cannot open: {}{}", path.string(), reason(error), error == ENOENT ? not_found_hint(path) : "");
+  }
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) throw failed("{}: cannot stat: {}", path.string(), reason(errno));
+  if (S_ISDIR(status.st_mode)) throw bad_input("{}: is a folder, expected a file", path.string());
+  std::span<const std::byte> bytes;
+  if (status.st_size > 0) {
+    const auto size = static_cast<size_t>(status.st_size);
+    void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
+    if (address == MAP_FAILED) throw failed("{}: cannot map: {}", path.string(), reason(errno));
+    bytes = {static_cast<const std::byte*>(address), size};
+  }
+  return std::shared_ptr<const MappedFile>(new MappedFile(path, bytes));
+}
+
+MappedFile::~MappedFile() {
+  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+void MappedFile::forget_pages() const {
+  if (!bytes_.empty()) ::madvise(const_cast<std::byte*>(bytes_.data()), bytes_.size(), MADV_DONTNEED);
+}
+
+std::string read_file(const std::filesystem::path& path) { return std::string(MappedFile::open(path)->text()); }
+
+AtomicFile::AtomicFile(std::filesystem::path target) : target_(std::move(target)) {
+  static std::atomic<unsigned> serial{0};
+  const std::filesystem::path folder = target_.parent_path();
+  temporary_ = folder / fmt::format(".{}.{}-{}.tmp", target_.filename().string(), ::getpid(), serial++);
+  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (fd_ < 0) {
+    const int error = errno;
+    throw Error(error == ENOENT || error == ENOTDIR ? ErrorCode::kBadInput : ErrorCode::kFailed,
+                fmt::format("{}: cannot write here: {}", target_.string(), reason(error)));
+  }
+}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ >= 0) {
+    ::close(fd_);
+    ::unlink(temporary_.c_str());
+  }
+}
+
+void AtomicFile::write(std::span<const std::byte> bytes) {
+  PFX_CHECK(fd_ >= 0);
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd_, bytes.data(), bytes.size());
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      throw failed("{}: cannot write after {} bytes: {}; the file that was there is unchanged", target_.string(), size_,
+                   reason(errno));
+    }
+    size_ += static_cast<size_t>(written);
+    bytes = bytes.subspan(static_cast<size_t>(written));
+  }
+}
+
+void AtomicFile::write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
+
+void AtomicFile::commit() {
+  PFX_CHECK(fd_ >= 0);
+  const int synced = ::fsync(fd_);
+  const int error = errno;
+  if (synced != 0) throw failed("{}: cannot sync: {}", target_.string(), reason(error));
+  if (::rename(temporary_.c_str(), target_.c_str()) != 0) {
+    throw failed("{}: cannot rename the finished file into place: {}", target_.string(), reason(errno));
+  }
+  ::close(fd_);
+  fd_ = -1;
+  sync_folder(target_.parent_path());
+}
+
+void write_file_atomically(const std::filesystem::path& target, std::string_view text) {
+  AtomicFile file(target);
+  file.write(text);
+  file.commit();
+}
+
+std::string files_like(const std::filesystem::path& folder, std::string_view name) {
+  std::vector<std::string> names;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    if (entry.is_regular_file(ignored)) names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  std::stable_sort(names.begin(), names.end(), [&](const std::string& a, const std::string& b) {
+    return edit_distance(a, name) < edit_distance(b, name);
+  });
+  constexpr size_t kShown = 5;
+  const size_t shown = std::min(names.size(), kShown);
+  std::string list = fmt::format("{}", fmt::join(names.begin(), names.begin() + static_cast<ptrdiff_t>(shown), ", "));
+  if (names.size() > shown) list += fmt::format(" and {} more", names.size() - shown);
+  return list;
+}
+
+}  // namespace posefix

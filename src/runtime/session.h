@@ -1,0 +1,61 @@
+// An offline model ready to run: crops and poses in, refined poses out.
+//
+// A Session owns its backend's memory and threads. It is not thread-safe: one caller at a time; several sessions may
+// run side by side. No allocation happens in run().
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace posefix::runtime {
+
+// What the model expects, from the plan's metadata.
+struct ModelInfo {
+  int64_t height = 0;            // H, crop
+  int64_t width = 0;             // W, crop
+  int64_t joints = 0;            // K
+  int64_t heatmap_stride = 4;    // crop px per heat-map px
+  std::string precision;         // "f32", "bf16", "f16", "int8"
+  std::string backend;           // "cpu", "reference", "torch", "ascend"
+  std::string config_yaml;       // resolved configuration it was built from
+  std::string skeleton_yaml;
+};
+
+struct SessionOptions {
+  std::string backend;   // "" = what the model was compiled for
+  std::string device;    // torch, ascend: "cpu", "cuda", "npu"; "" = backend's default
+  int64_t max_batch = 8;
+  int threads = 0;       // 0 = all cores
+};
+
+// B <= max_batch persons, back to back.
+struct CropBatch {
+  int64_t size = 0;                 // B
+  std::span<const uint8_t> crops;   // [B,H,W,3] BGR u8, mean not subtracted
+  std::span<const float> pose;      // [B,K,2] crop_px
+  std::span<const float> valid;     // [B,K] 0 or 1
+};
+
+struct RefinedBatch {
+  std::span<float> coords;  // [B,K,2] crop_px
+  std::span<float> spread;  // [B,K] crop_px standard deviation of the heat map; may be empty: not wanted
+};
+
+class Session {
+ public:
+  virtual ~Session() = default;
+  virtual const ModelInfo& info() const = 0;
+  virtual int64_t max_batch() const = 0;
+  // Any 1 <= B <= max_batch(). Error (failed) from the device.
+  virtual void run(const CropBatch& input, const RefinedBatch& output) = 0;
+};
+
+// Opens a .plan. (Snapshots are compiled first by compiler/, .om files go to backends/ascend.)
+// Error (bad input) for a corrupt, foreign or newer plan, or a backend that was not built in.
+std::unique_ptr<Session> open_session(const std::filesystem::path& plan, const SessionOptions& options);
+
+}  // namespace posefix::runtime

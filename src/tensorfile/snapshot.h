@@ -1,0 +1,28 @@
+// A snapshot: a model's variables by their TF-slim names with what is needed to use them.
+//
+// On disk a safetensors file. Metadata keys: "posefix.config" (resolved YAML), "posefix.skeleton" (skeleton YAML),
+// "posefix.step", and whatever training adds. Names that start with "optimizer/" or "train/" are not variables of the
+// network: training state.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "base/tensor.h"
+
+namespace posefix::tensorfile {
+
+struct Snapshot {
+  NamedTensors variables;  // the network's
+  NamedTensors state;      // "optimizer/...", "train/..."
+  std::map<std::string, std::string> metadata;
+
+  const std::string& config_yaml() const;    // Error (bad input) if the file carries none
+  const std::string& skeleton_yaml() const;  //
+};
+
+Snapshot read_snapshot(const std::filesystem::path& path);
+void write_snapshot(const std::filesystem::path& path, const Snapshot& snapshot);
+
+}  // namespace posefix::tensorfile
