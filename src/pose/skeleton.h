@@ -11,14 +11,14 @@ namespace posefix::pose {
 
 struct Skeleton {
   std::string name;
-  std::vector<std::string> joints;                  // K names in file order
-  std::vector<std::pair<int, int>> flip_pairs;      // left/right joint indices
-  std::vector<std::pair<int, int>> limbs;           // for drawing
-  std::vector<double> sigmas;                       // OKS sigma per joint (COCO's convention: falloff 2*sigma)
-  std::vector<int> ignored;                         // slots that no data set fills (PoseTrack's ears)
-  std::vector<std::string> error_kinds;             // per joint: row of the synthesis table ("face", "hip", ...)
-  std::pair<int, int> head_joints{-1, -1};          // head segment for PCKh, -1 when there is none
-  std::string yaml;                                 // the text it was read from; stored in snapshots and plans
+  std::vector<std::string> joints;              // K names in file order
+  std::vector<std::pair<int, int>> flip_pairs;  // left/right joint indices
+  std::vector<std::pair<int, int>> limbs;       // for drawing
+  std::vector<double> sigmas;                   // OKS sigma per joint (COCO's convention: falloff 2*sigma)
+  std::vector<int> ignored;                     // slots that no data set fills (PoseTrack's ears)
+  std::vector<std::string> error_kinds;         // per joint: row of the synthesis table ("face", "hip", ...)
+  std::pair<int, int> head_joints{-1, -1};      // head segment for PCKh, -1 when there is none
+  std::string yaml;                             // the text it was read from; stored in snapshots and plans
 
   int size() const { return static_cast<int>(joints.size()); }
   // Mirror partner of every joint, itself when it has none.
