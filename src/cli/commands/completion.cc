@@ -50,20 +50,21 @@ std::string bash_script() {
     cases += fmt::format("    '{}'*) words='{}' ;;\n", verb, second_words.empty() ? words.flags : second_words);
   }
   return fmt::format(R"bash(# eval "$(posefix completion bash)"
-_posefix() {
-    {
-      local current = "${{COMP_WORDS[COMP_CWORD]}}" words if["$COMP_CWORD" - eq 1];
-      then words = '{}' else case "${{COMP_WORDS[1]}}$([ " $COMP_CWORD " -gt 2 ] && printf ' %s' " $ {
-        { COMP_WORDS[2] }
-      }
-      ")" in {}  esac fi
+_posefix() {{
+  local current="${{COMP_WORDS[COMP_CWORD]}}" words
+  if [ "$COMP_CWORD" -eq 1 ]; then
+    words='{}'
+  else
+    local verb="${{COMP_WORDS[1]}}"
+    [ "$COMP_CWORD" -gt 2 ] && verb+=" ${{COMP_WORDS[2]}}"
+    case "$verb" in
+{}    esac
+  fi
   case "$current" in
-    -*) mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") ;
-      ;
-    *) mapfile -t COMPREPLY < <(compgen -f -W "$words" -- "$current") ;
-    ;
-    esac
-    }}
+    -*) mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") ;;
+    *) mapfile -t COMPREPLY < <(compgen -f -W "$words" -- "$current") ;;
+  esac
+}}
 complete -o filenames -F _posefix posefix
 )bash",
                      first_words, cases);
