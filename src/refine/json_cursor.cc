@@ -2,6 +2,7 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <utility>
@@ -11,22 +12,16 @@ namespace {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-// Offset of the first byte that is not part of valid UTF-8; the caller knows there is one.
+// Offset of the first character that is not UTF-8; the caller knows there is one.
 size_t first_bad_utf8(std::string_view text) {
-  size_t low = 0;
-  size_t high = text.size();
-  while (low + 1 < high) {  // the longest valid prefix, by halves; a cut inside a character moves back to its start
-    size_t middle = (low + high) / 2;
-    size_t cut = middle;
-    while (cut > low && (static_cast<unsigned char>(text[cut]) & 0xC0U) == 0x80U) --cut;
-    if (cut == low) break;
-    if (simdjson::validate_utf8(text.data() + low, cut - low)) {
-      low = cut;
-    } else {
-      high = cut;
-    }
+  size_t at = 0;
+  while (at < text.size()) {
+    const auto lead = static_cast<unsigned char>(text[at]);
+    const size_t length = std::min<size_t>(lead < 0xC0 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4, text.size() - at);
+    if (!simdjson::validate_utf8(text.data() + at, length)) break;
+    at += length;
   }
-  return low;
+  return at;
 }
 
 void append_utf8(std::string& out, uint32_t code) {
