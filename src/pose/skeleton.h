@@ -1,4 +1,8 @@
 // Skeletons: joint names, mirror pairs, limbs, OKS sigmas, and how each joint errs; read from YAML, never from code.
+//
+// A skeleton's YAML: name; joints [name...]; flip_pairs [[left, right]...]; limbs [[a, b]...]; sigmas [number...];
+// error_kinds [row...]; ignored [name...] (optional); head [top, bottom] (optional). Joints are given by name. The
+// shipped ones use the error kinds nose, face, shoulder, elbow, wrist, hip, knee, ankle.
 #pragma once
 
 #include <filesystem>
@@ -27,8 +31,8 @@ struct Skeleton {
   // Index of a joint name, -1 if absent.
   int find(std::string_view joint) const;
 
-  // A shipped name (coco17, mpii16, posetrack17, posetrack15, lsp14, crowdpose14, aic14; compiled in) or the path of a
-  // YAML file. Error (bad input) names file, field and the nearest shipped name.
+  // A shipped name (coco17, mpii16, mpii16_reference, posetrack17, posetrack15, lsp14, crowdpose14, aic14; compiled
+  // in) or the path of a YAML file. Error (bad input) names file, field and the nearest shipped name.
   static Skeleton load(const std::string& name_or_path);
   static Skeleton parse(std::string_view yaml, const std::string& name_for_messages);
 };
