@@ -29,7 +29,9 @@ struct ValueText {
   std::string operator()(const std::vector<int64_t>* value) const {
     return fmt::format("[{}]", fmt::join(*value, ", "));
   }
-  std::string operator()(const std::vector<double>* value) const { return fmt::format("[{}]", fmt::join(*value, ", ")); }
+  std::string operator()(const std::vector<double>* value) const {
+    return fmt::format("[{}]", fmt::join(*value, ", "));
+  }
   std::string operator()(const std::vector<std::string>* value) const {
     std::vector<std::string> parts;
     for (const std::string& item : *value) parts.push_back(quoted(item));
@@ -91,7 +93,8 @@ void Options::load_text(std::string_view yaml, const std::string& name) {
         return;
       }
       if (key.empty()) throw bad_input("{}: expected 'key: value' lines, found {}", name, node_text(node));
-      if (is_group) throw bad_input("{}: '{}' is a group of keys, found {}", position(name, node), key, node_text(node));
+      if (is_group)
+        throw bad_input("{}: '{}' is a group of keys, found {}", position(name, node), key, node_text(node));
       throw bad_input("{}: unknown key '{}'; the nearest known key is '{}'", position(name, node), key,
                       nearest_name(key, keys()));
     }

@@ -52,9 +52,9 @@ void Progress::draw(steady_clock::time_point now) {
   const double speed = elapsed > 0 ? static_cast<double>(done_ - start_) / elapsed : 0;
   const double left = speed > 0 ? static_cast<double>(total_ - done_) / speed : 0;
   const double share = total_ > 0 ? std::clamp(static_cast<double>(done_) / static_cast<double>(total_), 0.0, 1.0) : 1;
-  std::string line = fmt::format("{} {}/{} {}, {:.1f} {}/s, {}", what_, done_, total_, unit_, speed, unit_,
-                                 done_ >= total_ ? "took " + format_duration(elapsed)
-                                                 : format_duration(left) + " left");
+  std::string line =
+      fmt::format("{} {}/{} {}, {:.1f} {}/s, {}", what_, done_, total_, unit_, speed, unit_,
+                  done_ >= total_ ? "took " + format_duration(elapsed) : format_duration(left) + " left");
   if (!detail_.empty()) line += ", " + detail_;
   if (terminal_) {
     constexpr int kBarWidth = 24;

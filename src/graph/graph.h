@@ -47,16 +47,16 @@ const OpSchema& schema(Op op);
 // Only the fields that an op's comment above names are read; the others keep their defaults (verify() checks).
 struct Attributes {
   int64_t stride = 1;
-  int64_t kernel = 0;                          // kMaxPool
-  std::array<int64_t, 4> pads{0, 0, 0, 0};     // top, bottom, left, right: kPad; kConv2d and kMaxPool after pad folding
-  int64_t height = 0;                          // kRenderPose
-  int64_t width = 0;                           // kRenderPose
-  double sigma = 0;                            // kRenderPose, px
-  double epsilon = 0;                          // kBatchNorm
-  double factor = 1;                           // kScale
-  bool relu = false;                           // kConv2d, kConvTranspose2d: after bias and residual (fused)
-  bool has_bias = false;                       // kConv2d, kConvTranspose2d: third input is the bias
-  bool has_residual = false;                   // kConv2d: last input is added before the ReLU
+  int64_t kernel = 0;                       // kMaxPool
+  std::array<int64_t, 4> pads{0, 0, 0, 0};  // top, bottom, left, right: kPad; kConv2d and kMaxPool after pad folding
+  int64_t height = 0;                       // kRenderPose
+  int64_t width = 0;                        // kRenderPose
+  double sigma = 0;                         // kRenderPose, px
+  double epsilon = 0;                       // kBatchNorm
+  double factor = 1;                        // kScale
+  bool relu = false;                        // kConv2d, kConvTranspose2d: after bias and residual (fused)
+  bool has_bias = false;                    // kConv2d, kConvTranspose2d: third input is the bias
+  bool has_residual = false;                // kConv2d: last input is added before the ReLU
   bool operator==(const Attributes&) const = default;
 };
 
@@ -111,6 +111,7 @@ class Graph {
 // Type of the value that `op` would compute. Error (bad input) if the inputs or attributes do not fit.
 TensorType infer_type(Op op, const std::vector<const TensorType*>& inputs, const Attributes& attrs);
 
+using posefix::to_string;
 // "f32[B,64,48,256]"
 std::string to_string(const TensorType& type);
 

@@ -26,10 +26,10 @@ struct Augmentation {
 };
 
 struct CropGeometry {
-  Affine to_crop;                    // of the mirrored picture when flipped
-  Affine to_image;                   // its inverse
-  double center_x = 0, center_y = 0; // image_px, mirrored when flipped
-  double scale_w = 0, scale_h = 0;   // extent of the crop in the picture after aspect correction, 1.25 and scale
+  Affine to_crop;                     // of the mirrored picture when flipped
+  Affine to_image;                    // its inverse
+  double center_x = 0, center_y = 0;  // image_px, mirrored when flipped
+  double scale_w = 0, scale_h = 0;    // extent of the crop in the picture after aspect correction, 1.25 and scale
   bool flip = false;
   int image_width = 0;
 };

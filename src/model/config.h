@@ -10,11 +10,11 @@
 namespace posefix::model {
 
 struct ModelConfig {
-  std::string backbone = "resnet50";         // a registered backbone (see backbone.h)
-  std::string width = "1";                   // channel multiplier: "1", "1/2", ... "1/16"
+  std::string backbone = "resnet50";          // a registered backbone (see backbone.h)
+  std::string width = "1";                    // channel multiplier: "1", "1/2", ... "1/16"
   std::vector<int64_t> input_size{256, 192};  // height, width; both divisible by 32
-  std::string skeleton = "coco17";           // shipped name or path of a YAML file
-  double sigma_px = 0;                       // input heat maps, crop px; 0: by input height (7 at 256, 9 at 384)
+  std::string skeleton = "coco17";            // shipped name or path of a YAML file
+  double sigma_px = 0;                        // input heat maps, crop px; 0: by input height (7 at 256, 9 at 384)
 
   int64_t height() const { return input_size.at(0); }
   int64_t width_px() const { return input_size.at(1); }

@@ -9,7 +9,6 @@
 
 #include "graph/graph.h"
 #include "model/config.h"
-#include "pose/skeleton.h"
 
 namespace posefix::model {
 

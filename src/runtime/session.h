@@ -15,29 +15,29 @@ namespace posefix::runtime {
 
 // What the model expects, from the plan's metadata.
 struct ModelInfo {
-  int64_t height = 0;            // H, crop
-  int64_t width = 0;             // W, crop
-  int64_t joints = 0;            // K
-  int64_t heatmap_stride = 4;    // crop px per heat-map px
-  std::string precision;         // "f32", "bf16", "f16", "int8"
-  std::string backend;           // "cpu", "reference", "torch", "ascend"
-  std::string config_yaml;       // resolved configuration it was built from
+  int64_t height = 0;          // H, crop
+  int64_t width = 0;           // W, crop
+  int64_t joints = 0;          // K
+  int64_t heatmap_stride = 4;  // crop px per heat-map px
+  std::string precision;       // "f32", "bf16", "f16", "int8"
+  std::string backend;         // "cpu", "reference", "torch", "ascend"
+  std::string config_yaml;     // resolved configuration it was built from
   std::string skeleton_yaml;
 };
 
 struct SessionOptions {
-  std::string backend;   // "" = what the model was compiled for
-  std::string device;    // torch, ascend: "cpu", "cuda", "npu"; "" = backend's default
+  std::string backend;  // "" = what the model was compiled for
+  std::string device;   // torch, ascend: "cpu", "cuda", "npu"; "" = backend's default
   int64_t max_batch = 8;
-  int threads = 0;       // 0 = all cores
+  int threads = 0;  // 0 = all cores
 };
 
 // B <= max_batch persons, back to back.
 struct CropBatch {
-  int64_t size = 0;                 // B
-  std::span<const uint8_t> crops;   // [B,H,W,3] BGR u8, mean not subtracted
-  std::span<const float> pose;      // [B,K,2] crop_px
-  std::span<const float> valid;     // [B,K] 0 or 1
+  int64_t size = 0;                // B
+  std::span<const uint8_t> crops;  // [B,H,W,3] BGR u8, mean not subtracted
+  std::span<const float> pose;     // [B,K,2] crop_px
+  std::span<const float> valid;    // [B,K] 0 or 1
 };
 
 struct RefinedBatch {
