@@ -60,7 +60,10 @@ std::string layer_of(const fs::path& relative) {
   return relative.begin()->string();
 }
 
-bool is_test(const fs::path& file) { return file.filename().string().find("_test.cc") != std::string::npos; }
+// A test and what only tests share (FOLDER/testing/) may see more than the code beside it.
+bool is_test(const fs::path& file) {
+  return file.filename().string().find("_test.cc") != std::string::npos || file.parent_path().filename() == "testing";
+}
 
 std::vector<Include> all_includes() {
   const std::regex line_pattern("^\\s*#\\s*include\\s*[\"<]([^\">]+)[\">].*");

@@ -1,10 +1,10 @@
-#include "tensorfile/crc32c.h"
+#include "base/crc32c.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
-namespace posefix::tensorfile {
+namespace posefix {
 namespace {
 
 TEST(Crc32c, KnownValues) {  // RFC 3720, appendix B.4
@@ -25,4 +25,4 @@ TEST(Crc32c, InstructionAndPlainCodeAgreeAtEveryLengthAndSplit) {
 }
 
 }  // namespace
-}  // namespace posefix::tensorfile
+}  // namespace posefix

@@ -1,4 +1,4 @@
-#include "tensorfile/crc32c.h"
+#include "base/crc32c.h"
 
 #include <array>
 #include <cstring>
@@ -7,7 +7,7 @@
 #include <nmmintrin.h>
 #endif
 
-namespace posefix::tensorfile {
+namespace posefix {
 namespace {
 
 constexpr uint32_t kPolynomial = 0x82F63B78;  // reflected
@@ -78,4 +78,4 @@ uint32_t crc32c(std::string_view bytes, uint32_t crc) {
   return crc32c(std::as_bytes(std::span(bytes.data(), bytes.size())), crc);
 }
 
-}  // namespace posefix::tensorfile
+}  // namespace posefix
