@@ -1,5 +1,6 @@
 // posefix VERB ...: parses the command line, runs one verb, turns errors into exit codes (docs/cli.md).
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <map>
@@ -7,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "base/spelling.h"
 #include "cli/command.h"
 
 namespace {
@@ -26,7 +28,19 @@ CLI::App* declare(CLI::App& app, std::map<std::string, CLI::App*>& groups, const
   return parent->add_subcommand(command.verb.substr(space + 1), command.help);
 }
 
+// CLI11 would only say that an argument was not expected.
+void check_verb(const char* word) {
+  std::vector<std::string> first_words;
+  for (const Command& command : posefix::cli::commands()) {
+    first_words.push_back(command.verb.substr(0, command.verb.find(' ')));
+  }
+  if (word[0] == '-' || std::find(first_words.begin(), first_words.end(), word) != first_words.end()) return;
+  throw posefix::bad_input("unknown verb '{}'; the nearest is '{}'; posefix --help lists all", word,
+                           posefix::nearest_name(word, first_words));
+}
+
 int run(int argc, char** argv) {
+  if (argc > 1) check_verb(argv[1]);
   CLI::App app{"posefix: better 2-D poses from a picture and the poses that any estimator found in it", "posefix"};
   app.set_version_flag("--version", std::string("posefix ") + POSEFIX_VERSION);
   app.require_subcommand(1);

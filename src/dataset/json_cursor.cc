@@ -75,8 +75,13 @@ JsonCursor::JsonCursor(std::string_view text, std::string file)
   }
 }
 
+// Hot loops read through a local pointer: a char may alias p_, which would then be stored at every step.
 void JsonCursor::skip_space() {
-  while (p_ != end_ && (*p_ == ' ' || *p_ == '\n' || *p_ == '\r' || *p_ == '\t')) ++p_;
+  const char* p = p_;
+  const char* const end = end_;
+  while (p != end && static_cast<unsigned char>(*p) <= ' ' && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
+    ++p;
+  p_ = p;
 }
 
 char JsonCursor::peek() {
@@ -123,7 +128,11 @@ bool JsonCursor::next_member(bool first, char close) {
 std::string_view JsonCursor::raw_string(bool* has_escapes) {
   const char* start = ++p_;
   *has_escapes = false;
-  while (p_ != end_) {
+  for (;;) {
+    const char* p = p_;
+    while (p != end_ && static_cast<signed char>(*p) >= 0x20 && *p != '"' && *p != '\\') ++p;
+    p_ = p;
+    if (p == end_) break;
     const auto c = static_cast<unsigned char>(*p_);
     if (c == '"') return {start, static_cast<size_t>(p_++ - start)};
     if (c == '\\') {
@@ -137,8 +146,6 @@ std::string_view JsonCursor::raw_string(bool* has_escapes) {
       p_ += 2;
     } else if (c < 0x20) {
       syntax_error(offset(), fmt::format("control character 0x{:02x} in a string", c));
-    } else if (c < 0x80) {
-      ++p_;
     } else {
       const size_t length = utf8_length(p_, end_);
       if (length == 0) syntax_error(offset(), fmt::format("byte 0x{:02x} is not UTF-8", c));
@@ -195,40 +202,43 @@ std::string_view JsonCursor::key() {
 }
 
 double JsonCursor::number() {
-  if (peek() != '-' && !is_digit(*p_)) throw unexpected("a number");
-  const char* start = p_;
-  const bool negative = *p_ == '-';
-  if (negative) ++p_;
+  skip_space();
+  const char* const start = p_;
+  const char* const end = end_;
+  const char* p = start;
+  const bool negative = p != end && *p == '-';
+  if (negative) ++p;
+  const char* const digits = p;
   uint64_t mantissa = 0;
-  int exponent = 0;
-  const char* digits = p_;
-  while (p_ != end_ && is_digit(*p_)) mantissa = mantissa * 10 + static_cast<uint64_t>(*p_++ - '0');
-  ptrdiff_t count = p_ - digits;
-  if (count == 0 || (count > 1 && *digits == '0')) {
-    p_ = start;
-    skip_number();  // throws with the exact reason
+  for (; p != end && is_digit(*p); ++p) mantissa = mantissa * 10 + static_cast<uint64_t>(*p - '0');
+  ptrdiff_t count = p - digits;
+  if (count == 0 || (count > 1 && *digits == '0')) return slow_number(start);
+  ptrdiff_t decimals = 0;
+  if (p != end && *p == '.') {
+    const char* const fraction = ++p;
+    for (; p != end && is_digit(*p); ++p) mantissa = mantissa * 10 + static_cast<uint64_t>(*p - '0');
+    decimals = p - fraction;
+    count += decimals;
+    if (decimals == 0) return slow_number(start);
   }
-  if (p_ != end_ && *p_ == '.') {
-    const char* fraction = ++p_;
-    while (p_ != end_ && is_digit(*p_)) mantissa = mantissa * 10 + static_cast<uint64_t>(*p_++ - '0');
-    exponent = static_cast<int>(fraction - p_);
-    count += p_ - fraction;
-    if (p_ == fraction) syntax_error(offset(), "expected a digit after the decimal point");
-  }
-  const bool has_exponent = p_ != end_ && (*p_ == 'e' || *p_ == 'E');
-  if (!has_exponent && count <= 19 && mantissa <= (uint64_t{1} << 53) && exponent >= -22) {
-    // Both operands are exact, so one division rounds correctly (Clinger 1990).
-    const double value = static_cast<double>(mantissa) / kPowersOfTen[-exponent];
-    return negative ? -value : value;
-  }
+  const bool has_exponent = p != end && (*p == 'e' || *p == 'E');
+  if (has_exponent || count > 19 || mantissa > (uint64_t{1} << 53) || decimals > 22) return slow_number(start);
+  p_ = p;
+  // Both operands are exact, so one division rounds correctly (Clinger 1990).
+  const double value = static_cast<double>(mantissa) / kPowersOfTen[decimals];
+  return negative ? -value : value;
+}
+
+double JsonCursor::slow_number(const char* start) {
   p_ = start;
+  if (peek() != '-' && !is_digit(*p_)) throw unexpected("a number");
   skip_number();
   double value = 0;
   const auto [end, error_code] = std::from_chars(start, p_, value);
   if (error_code == std::errc::result_out_of_range) {
     const std::string_view written(start, static_cast<size_t>(p_ - start));
     const size_t e = written.find_first_of("eE");
-    if (e != std::string_view::npos && written[e + 1] == '-') return negative ? -0.0 : 0.0;
+    if (e != std::string_view::npos && written[e + 1] == '-') return *start == '-' ? -0.0 : 0.0;
     throw error(static_cast<size_t>(start - text_.data()),
                 fmt::format("the number {} is beyond the range of a double", written.substr(0, 40)));
   }
@@ -276,11 +286,7 @@ std::string JsonCursor::string() {
 
 void JsonCursor::numbers(std::vector<double>& values) {
   values.clear();
-  array([&](size_t) {
-    const char c = peek();
-    if (c != '-' && !is_digit(c)) throw unexpected("a number");
-    values.push_back(number());
-  });
+  array([&](size_t) { values.push_back(number()); });
 }
 
 void JsonCursor::skip_number() {
@@ -288,7 +294,10 @@ void JsonCursor::skip_number() {
   const auto digits = [&](const char* where) {
     if (p_ == end_) end_error();
     if (!is_digit(*p_)) syntax_error(offset(), fmt::format("expected a digit {}", where));
-    while (p_ != end_ && is_digit(*p_)) ++p_;
+    const char* p = p_;
+    const char* const end = end_;
+    while (p != end && is_digit(*p)) ++p;
+    p_ = p;
   };
   if (*p_ == '-') {
     ++p_;

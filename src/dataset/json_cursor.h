@@ -89,6 +89,7 @@ class JsonCursor {
   bool next_member(bool first, char close);
   std::string_view raw_string(bool* has_escapes);  // from the opening quote on
   std::string_view key();
+  double slow_number(const char* start);
   void skip_number();
   void skip_literal(std::string_view literal);
   void check_not_a_number();

@@ -51,7 +51,7 @@ struct PoseReadOptions {
   bool require_bbox = false;
   // Warnings go here (nowhere if empty). With `keep_going`, entries that cannot be used go here as errors and are left
   // out; without it the first one is thrown.
-  FindingSink findings;
+  FindingSink findings = {};
   bool keep_going = false;
 };
 

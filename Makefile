@@ -1,0 +1,49 @@
+# The front door. `make demo` and `make test` are all that a fresh Debian 12 needs; `make help` lists the rest.
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc)
+CTEST := ctest --output-on-failure -j $(JOBS)
+# Quiet unless it fails.
+configure = mkdir -p build && cmake --preset $(1) >build/configure-$(1).log 2>&1 || { cat build/configure-$(1).log; exit 1; }
+
+.PHONY: all help setup build demo test test-golden test-asan test-tsan lint install clean
+
+all: build
+
+help:  ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:  ## install what is missing from Debian
+	@scripts/setup.sh build
+
+build: setup  ## build/release/bin/posefix
+	@$(call configure,release)
+	@cmake --build --preset release -j $(JOBS)
+
+demo: build  ## train briefly, compile, refine and evaluate real pictures, draw the result
+	@scripts/demo.sh
+
+test: build  ## all tests
+	@cd build/release && $(CTEST)
+
+test-golden: build  ## the tests against golden vectors alone (POSEFIX_GOLDENS, POSEFIX_GOLDEN_DATA choose others)
+	@cd build/release && $(CTEST) -L '^golden$$'
+
+test-asan: setup  ## all tests under AddressSanitizer and UBSan
+	@$(call configure,asan)
+	@cmake --build --preset asan -j $(JOBS)
+	@cd build/asan && $(CTEST)
+
+test-tsan: setup  ## the threaded parts under ThreadSanitizer
+	@$(call configure,tsan)
+	@cmake --build --preset tsan -j $(JOBS)
+	@cd build/tsan && $(CTEST) -R 'Thread|Loader|Pipeline|Refiner'
+
+lint: build  ## clang-format, clang-tidy, include layers
+	@scripts/setup.sh lint
+	@scripts/lint.sh
+
+install: build  ## PREFIX=/usr/local
+	@cmake --install build/release --prefix $(PREFIX)
+
+clean:  ## remove build/
+	rm -rf build

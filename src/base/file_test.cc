@@ -1,0 +1,80 @@
+#include "base/file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/spelling.h"
+
+namespace posefix {
+namespace {
+
+using testing::HasSubstr;
+namespace fs = std::filesystem;
+
+class FileTest : public testing::Test {
+ protected:
+  FileTest()
+      : folder_(fs::temp_directory_path() / ("posefix_file_test_" + std::to_string(::getpid()) + "_" +
+                                             testing::UnitTest::GetInstance()->current_test_info()->name())) {
+    fs::create_directories(folder_);
+  }
+  ~FileTest() override { fs::remove_all(folder_); }
+  size_t files() const { return static_cast<size_t>(std::distance(fs::directory_iterator(folder_), {})); }
+  fs::path folder_;
+};
+
+TEST_F(FileTest, CommitReplacesAtOnceAndLeavesNothingBeside) {
+  const fs::path target = folder_ / "a.txt";
+  write_file_atomically(target, "old");
+  {
+    AtomicFile file(target);
+    file.write("new ");
+    EXPECT_EQ(read_file(target), "old");
+    file.write("text");
+    EXPECT_EQ(file.size(), 8U);
+    file.commit();
+  }
+  EXPECT_EQ(read_file(target), "new text");
+  EXPECT_EQ(files(), 1U);
+}
+
+TEST_F(FileTest, WithoutCommitTheOldFileStays) {
+  const fs::path target = folder_ / "a.txt";
+  write_file_atomically(target, "old");
+  { AtomicFile(target).write("half"); }
+  EXPECT_EQ(read_file(target), "old");
+  EXPECT_EQ(files(), 1U);
+}
+
+TEST_F(FileTest, AMissingFileSaysWhatLiesThereInstead) {
+  write_file_atomically(folder_ / "results_val.json", "[]");
+  write_file_atomically(folder_ / "notes.txt", "");
+  try {
+    read_file(folder_ / "result_val.json");
+    FAIL() << "expected an Error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.exit_code(), 2);
+    EXPECT_THAT(error.what(), HasSubstr("result_val.json"));
+    EXPECT_THAT(error.what(), HasSubstr("holds: results_val.json, notes.txt"));
+  }
+  EXPECT_THROW(read_file(folder_), Error);
+  EXPECT_THROW(read_file(folder_ / "no" / "such"), Error);
+  EXPECT_THROW(AtomicFile(folder_ / "no" / "such"), Error);
+}
+
+TEST_F(FileTest, AnEmptyFileMapsToAnEmptySpan) {
+  write_file_atomically(folder_ / "empty", "");
+  EXPECT_TRUE(MappedFile::open(folder_ / "empty")->bytes().empty());
+}
+
+TEST(Spelling, DistanceAndNearest) {
+  EXPECT_EQ(edit_distance("kitten", "sitting"), 3U);
+  EXPECT_EQ(edit_distance("", "abc"), 3U);
+  EXPECT_EQ(nearest_name("resnet51", {"resnet152", "resnet50", "hrnet"}), "resnet50");
+  EXPECT_EQ(nearest_name("x", {}), "");
+}
+
+}  // namespace
+}  // namespace posefix

@@ -1,0 +1,118 @@
+#include "refine/refiner.h"
+
+#include <algorithm>
+#include <chrono>
+#include <numeric>
+#include <utility>
+
+#include "base/error.h"
+#include "base/interrupt.h"
+#include "refine/merge.h"
+
+namespace posefix::refine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+// People grouped by picture, pictures by first appearance. order[i] is the index of the i-th one in `people`.
+std::vector<size_t> by_picture(std::span<const Person> people) {
+  size_t pictures = 0;
+  for (const Person& person : people) pictures = std::max(pictures, person.picture + 1);
+  std::vector<size_t> first(pictures, people.size());
+  for (size_t i = people.size(); i-- > 0;) first[people[i].picture] = i;
+  std::vector<size_t> order(people.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return first[people[a].picture] < first[people[b].picture]; });
+  return order;
+}
+
+// rows [N*rows_per_person, K*2] in working order -> one array per pass in the caller's order.
+void scatter(std::span<const float> from, std::span<const size_t> order, size_t pass, size_t passes, size_t width,
+             std::vector<float>& to) {
+  to.resize(order.size() * width);
+  for (size_t i = 0; i < order.size(); ++i) {
+    std::copy_n(from.begin() + static_cast<ptrdiff_t>((i * passes + pass) * width), width,
+                to.begin() + static_cast<ptrdiff_t>(order[i] * width));
+  }
+}
+
+}  // namespace
+
+std::span<const double> Refined::coords(size_t person) const {
+  const size_t width = 2 * static_cast<size_t>(joints);
+  return std::span(coords_image_px).subspan(person * width, width);
+}
+
+Refiner::Refiner(runtime::Session& session, pose::Skeleton skeleton, const RefineOptions& options)
+    : session_(session), skeleton_(std::move(skeleton)), options_(options) {
+  if (session.info().joints != skeleton_.size()) {
+    throw bad_input("the model has {} joints, the skeleton {} has {}", session.info().joints, skeleton_.name,
+                    skeleton_.size());
+  }
+}
+
+void Refiner::run_batches(CropFeed& feed, std::span<float> rows, RefineTimes& times, const OnProgress& on_progress) {
+  const size_t width = 2 * static_cast<size_t>(session_.info().joints);
+  const int64_t passes = options_.flip ? 2 : 1;
+  for (int64_t row = 0; row < feed.rows();) {
+    throw_if_interrupted();
+    const int64_t count = std::min(session_.max_batch(), feed.rows() - row);
+    const Clock::time_point asked = Clock::now();
+    const runtime::CropBatch batch = feed.next(count);
+    const Clock::time_point begun = Clock::now();
+    const std::span<float> answer = rows.subspan(static_cast<size_t>(row) * width, static_cast<size_t>(count) * width);
+    session_.run(batch, {answer, {}});
+    times.inference += seconds_since(begun);
+    times.starved += std::chrono::duration<double>(begun - asked).count();
+    ++times.batches;
+    feed.release();
+    row += count;
+    if (on_progress) on_progress(row / passes);
+  }
+}
+
+Refined Refiner::run(const PictureSource& pictures, std::span<const Person> people, const OnProgress& on_progress) {
+  const Clock::time_point begin = Clock::now();
+  const runtime::ModelInfo& info = session_.info();
+  const image::CropSize size{static_cast<int>(info.height), static_cast<int>(info.width)};
+  const size_t joints = static_cast<size_t>(info.joints);
+  const size_t width = 2 * joints;
+  for (const Person& person : people) PFX_CHECK(person.keypoints != nullptr && person.keypoints->size() == joints);
+
+  const std::vector<size_t> order = by_picture(people);
+  std::vector<Person> working(people.size());
+  for (size_t i = 0; i < order.size(); ++i) working[i] = people[order[i]];
+  std::vector<pose::Box> boxes(people.size());
+  std::vector<float> inputs(people.size() * width);
+  const size_t passes = options_.flip ? 2 : 1;
+  std::vector<float> rows(people.size() * passes * width);
+
+  Refined refined;
+  refined.joints = info.joints;
+  {
+    CropFeed feed({size, session_.max_batch(), options_.flip, options_.decode_threads}, skeleton_, pictures, working,
+                  boxes, inputs);
+    run_batches(feed, rows, refined.times, on_progress);
+    feed.stop();
+    refined.times.decode = feed.times().decode_s;
+    refined.times.crop = feed.times().crop_s;
+  }
+
+  const Clock::time_point merge_begin = Clock::now();
+  refined.crop_boxes.resize(people.size());
+  for (size_t i = 0; i < order.size(); ++i) refined.crop_boxes[order[i]] = boxes[i];
+  scatter(inputs, order, 0, 1, width, refined.input_crop_px);
+  scatter(rows, order, 0, passes, width, refined.first_crop_px);
+  if (options_.flip) scatter(rows, order, 1, passes, width, refined.mirrored_crop_px);
+  merge_passes(refined, skeleton_, size);
+  for (const Person& person : people) refined.mean_scores.push_back(mean_score(*person.keypoints, skeleton_));
+  suppress(refined, people, skeleton_, options_.nms_threshold);
+  refined.times.merge = seconds_since(merge_begin);
+  refined.times.total = seconds_since(begin);
+  return refined;
+}
+
+}  // namespace posefix::refine

@@ -1,0 +1,78 @@
+// Pictures and poses in, better poses out: crop, network, flip test, back to the picture, suppression of duplicates.
+//
+// Threads decode and crop ahead (crop_feed.h) while the caller's thread runs the network. Results depend neither on the
+// number of threads nor on the order in which pictures become ready; memory is bounded by the ring of crops and one
+// picture per thread. Source: PoseFix_RELEASE main/test.py. Goldens: tests/golden/refine.
+// Non-goals: files; see pose_file.h and selection.h.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "pose/skeleton.h"
+#include "refine/crop_feed.h"
+#include "refine/person.h"
+#include "runtime/session.h"
+
+namespace posefix::refine {
+
+struct RefineOptions {
+  bool flip = true;                           // the mean of the crop's and the mirrored crop's answer
+  std::optional<double> nms_threshold = 0.9;  // OKS above which the pose with the lower mean score is dropped
+  int decode_threads = 2;
+};
+
+// Where the time went; seconds.
+struct RefineTimes {
+  double total = 0;
+  double decode = 0;      // summed over decoding threads
+  double crop = 0;        // summed over decoding threads
+  double inference = 0;   // in the session
+  double starved = 0;     // the session had to wait for crops
+  double merge = 0;       // flip merge, map back, suppression
+  int64_t batches = 0;
+};
+
+// All people in the order given. N people, K joints.
+struct Refined {
+  int64_t joints = 0;                    // K
+  std::vector<pose::Box> crop_boxes;     // [N] image_px
+  std::vector<float> input_crop_px;      // [N,K,2] what the network was given
+  std::vector<float> first_crop_px;      // [N,K,2] answer on the crop
+  std::vector<float> mirrored_crop_px;   // [N,K,2] answer on the mirrored crop, mirrored back; empty without flip
+  std::vector<float> mean_crop_px;       // [N,K,2]
+  std::vector<double> coords_image_px;   // [N,K,2]
+  std::vector<double> mean_scores;       // [N] of the joints' scores
+  std::vector<uint8_t> kept;             // [N] 0: suppressed
+  RefineTimes times;
+
+  std::span<const double> coords(size_t person) const;  // [K,2] image_px
+};
+
+class Refiner {
+ public:
+  // `session` is borrowed. Error (bad input) if the skeleton has another number of joints than the model.
+  Refiner(runtime::Session& session, pose::Skeleton skeleton, const RefineOptions& options);
+
+  // Called after every batch with the number of people done.
+  using OnProgress = std::function<void(int64_t people)>;
+
+  // `people` may be in any order; those of one picture are worked on together. Error (bad input) from the pictures,
+  // Error (interrupted) after a signal.
+  Refined run(const PictureSource& pictures, std::span<const Person> people, const OnProgress& on_progress = {});
+
+  const pose::Skeleton& skeleton() const { return skeleton_; }
+
+ private:
+  void run_batches(CropFeed& feed, std::span<float> rows, RefineTimes& times, const OnProgress& on_progress);
+
+  runtime::Session& session_;
+  pose::Skeleton skeleton_;
+  RefineOptions options_;
+};
+
+}  // namespace posefix::refine
