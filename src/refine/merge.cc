@@ -46,8 +46,7 @@ void merge_passes(Refined& refined, const pose::Skeleton& skeleton, image::CropS
       std::copy(upright.begin(), upright.end(), mirrored.begin());
       for (size_t i = 0; i < width; ++i) mean[i] = (mean[i] + mirrored[i]) / 2.0F;
     }
-    map_back(mean, refined.crop_boxes[person], size,
-             std::span(refined.coords_image_px).subspan(person * width, width));
+    map_back(mean, refined.crop_boxes[person], size, std::span(refined.coords_image_px).subspan(person * width, width));
   }
 }
 

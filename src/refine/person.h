@@ -15,10 +15,10 @@
 namespace posefix::refine {
 
 struct Person {
-  size_t picture = 0;                            // index of the picture
-  const pose::Keypoints* keypoints = nullptr;    // borrowed; [K] image_px
-  std::optional<pose::Box> box;                  // used instead of the joints' extent
-  double score = 0;                              // of the whole pose; order among equals in suppression
+  size_t picture = 0;                          // index of the picture
+  const pose::Keypoints* keypoints = nullptr;  // borrowed; [K] image_px
+  std::optional<pose::Box> box;                // used instead of the joints' extent
+  double score = 0;                            // of the whole pose; order among equals in suppression
 };
 
 // The person's box: as given, or the extent of the joints that the skeleton fills, grown 1.2x.

@@ -10,8 +10,8 @@
 namespace posefix::refine {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::Each;
+using ::testing::ElementsAre;
 
 constexpr int kJoints = 3;
 
@@ -111,12 +111,13 @@ TEST(Refiner, DecodesEveryPictureOnce) {
   std::vector<std::atomic<int>> decoded(5);
   EchoSession session(2);
   const Crowd crowd(17, 5);
-  Refiner(session, skeleton(), {}).run(
-      [&](size_t index) {
-        ++decoded[index];
-        return picture(index);
-      },
-      crowd.people);
+  Refiner(session, skeleton(), {})
+      .run(
+          [&](size_t index) {
+            ++decoded[index];
+            return picture(index);
+          },
+          crowd.people);
   for (const std::atomic<int>& count : decoded) EXPECT_EQ(count, 1);
 }
 

@@ -44,9 +44,10 @@ class Collector {
  private:
   void check_box(const PoseResult& pose) const {
     if (!pose.bbox || (pose.bbox->w >= 0 && pose.bbox->h >= 0 && pose.bbox->w + pose.bbox->h > 0)) return;
-    throw bad_input("{}: width {} and height {}: expected a box with an extent; leave the field out to have the box made "
-                    "from the joints",
-                    place(poses_, pose, "bbox"), pose.bbox->w, pose.bbox->h);
+    throw bad_input(
+        "{}: width {} and height {}: expected a box with an extent; leave the field out to have the box made "
+        "from the joints",
+        place(poses_, pose, "bbox"), pose.bbox->w, pose.bbox->h);
   }
 
   const dataset::PoseResults& poses_;
@@ -101,9 +102,10 @@ Selection select(const dataset::PoseResults& poses, const fs::path& folder,
     });
   }
   if (!poses.entries.empty() && selection.unlisted == poses.entries.size()) {
-    throw bad_input("{}: 'image_id': not one of the {} entries is of a picture that {} lists: do they belong to another "
-                    "split?",
-                    poses.path, poses.entries.size(), annotations->path);
+    throw bad_input(
+        "{}: 'image_id': not one of the {} entries is of a picture that {} lists: do they belong to another "
+        "split?",
+        poses.path, poses.entries.size(), annotations->path);
   }
   return selection;
 }
@@ -125,9 +127,10 @@ Selection select_for_picture(const dataset::PoseResults& poses, const fs::path& 
     return entry.image_id == entries.front().image_id && entry.file_name == entries.front().file_name;
   });
   if (!is_one_picture) {
-    throw bad_input("{}: 'image_id': no entry is of {} by its name, and the entries are of several pictures; give them a "
-                    "file_name or leave only those of this picture",
-                    poses.path, picture.string());
+    throw bad_input(
+        "{}: 'image_id': no entry is of {} by its name, and the entries are of several pictures; give them a "
+        "file_name or leave only those of this picture",
+        poses.path, picture.string());
   }
   for (size_t i = 0; i < entries.size(); ++i) collector.add(i, this_picture);
   return selection;
