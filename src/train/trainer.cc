@@ -1,6 +1,7 @@
 #include "train/trainer.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
 #include <array>
 #include <cmath>
@@ -115,7 +116,7 @@ double Trainer::update(double rate) {
   at::Tensor gradients = network_.flat_gradients();
   double gradient_norm = 0;
   if (config_.clip_norm > 0) {
-    gradient_norm = norm(gradients);
+    gradient_norm = l2_norm(gradients);
     if (gradient_norm > config_.clip_norm) gradients.mul_(config_.clip_norm / gradient_norm);
   }
   at::Tensor values = network_.flat_values();
