@@ -22,7 +22,7 @@ namespace posefix::refine {
 
 struct RefineOptions {
   bool flip = true;                           // the mean of the crop's and the mirrored crop's answer
-  std::optional<double> nms_threshold = 0.9;  // OKS above which the pose with the lower mean score is dropped
+  std::optional<double> nms_threshold = 0.9;  // OKS above which the pose with the lower score is dropped
   int decode_threads = 2;
 };
 
@@ -46,7 +46,6 @@ struct Refined {
   std::vector<float> mirrored_crop_px;  // [N,K,2] answer on the mirrored crop, mirrored back; empty without flip
   std::vector<float> mean_crop_px;      // [N,K,2]
   std::vector<double> coords_image_px;  // [N,K,2]
-  std::vector<double> mean_scores;      // [N] of the joints' scores
   std::vector<uint8_t> kept;            // [N] 0: suppressed
   RefineTimes times;
 

@@ -38,7 +38,12 @@ class Collector {
       at = index_.emplace(key, selection_.pictures.size() - 1).first;
     }
     selection_.entries.push_back(entry);
-    selection_.people.push_back({at->second, &pose.keypoints, pose.bbox, pose.score});
+    Person& person = selection_.people.emplace_back();
+    person.picture = at->second;
+    person.keypoints = &pose.keypoints;
+    person.box = pose.bbox;
+    person.score = pose.score;
+    if (pose.raw_score.empty()) person.joint_scores = pose.scores;
   }
 
  private:

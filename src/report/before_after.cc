@@ -1,28 +1,18 @@
-#include "refine/before_after.h"
+#include "report/before_after.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
-namespace posefix::refine {
+namespace posefix::report {
 namespace {
 
 constexpr int kReadableWidth_px = 480;
 
 std::string count_of(size_t count, const char* noun) {
   return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
-}
-
-// Joints keep the estimator's score, so that a joint which it did not see is drawn on neither side.
-pose::Keypoints refined_pose(const Refined& refined, const Person& person, size_t index) {
-  pose::Keypoints keypoints = *person.keypoints;
-  const std::span<const double> coords = refined.coords(index);
-  for (size_t joint = 0; joint < keypoints.size(); ++joint) {
-    keypoints[joint].x = coords[2 * joint];
-    keypoints[joint].y = coords[2 * joint + 1];
-  }
-  return keypoints;
 }
 
 void measure_moves(PictureChange& change) {
@@ -60,24 +50,28 @@ std::string PictureChange::caption_after() const {
   if (!after.empty()) {
     caption += fmt::format(", moved {:.1f} px on average ({:.1f} at most)", mean_move_px, worst_move_px);
   }
-  if (suppressed > 0) caption += ", " + count_of(suppressed, "duplicate") + " removed";
+  if (removed > 0) caption += ", " + count_of(removed, "duplicate") + " removed";
   return caption;
 }
 
-std::vector<PictureChange> picture_changes(const Refined& refined, std::span<const Person> people, size_t pictures) {
-  std::vector<PictureChange> changes(pictures);
+PictureChange change_of(std::span<const PosePair> people) {
+  PictureChange change;
   for (const bool kept : {true, false}) {
-    for (size_t i = 0; i < people.size(); ++i) {
-      if ((refined.kept[i] != 0) != kept) continue;
-      PictureChange& change = changes.at(people[i].picture);
+    for (const PosePair& person : people) {
+      if ((person.after != nullptr) != kept) continue;
       const int color = static_cast<int>(change.before.size());
-      change.before.push_back({*people[i].keypoints, color, kept ? "" : "duplicate"});
-      if (kept) change.after.push_back({refined_pose(refined, people[i], i), color, ""});
-      if (!kept) ++change.suppressed;
+      change.before.push_back({*person.before, color, kept ? "" : "duplicate"});
+      if (!kept) {
+        ++change.removed;
+        continue;
+      }
+      pose::Keypoints after = *person.after;
+      for (size_t joint = 0; joint < after.size(); ++joint) after[joint].score = person.before->at(joint).score;
+      change.after.push_back({std::move(after), color, ""});
     }
   }
-  for (PictureChange& change : changes) measure_moves(change);
-  return changes;
+  measure_moves(change);
+  return change;
 }
 
 image::Image before_after(const image::Image& picture, const pose::Skeleton& skeleton, const PictureChange& change) {
@@ -94,4 +88,4 @@ image::Image before_after(const image::Image& picture, const pose::Skeleton& ske
                              change.caption_before(), change.caption_after());
 }
 
-}  // namespace posefix::refine
+}  // namespace posefix::report
