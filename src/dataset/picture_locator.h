@@ -19,8 +19,8 @@ class PictureLocator {
   PictureLocator(std::filesystem::path folder, const CocoAnnotations* annotations);
 
   // Looked for, in this order: the annotations' file_name of the id; `file_name` (an entry's own); if there is neither,
-  // the id zero-padded to 12 digits with .jpg, .jpeg or .png. Error (bad input) says what was looked for and what lies there instead, and
-  // refuses names that climb out of the folder. Absolute names are not followed.
+  // the id zero-padded to 12 digits with .jpg, .jpeg or .png. Error (bad input) says what was looked for and what lies
+  // there instead, and refuses names that climb out of the folder. Absolute names are not followed.
   std::filesystem::path find(int64_t image_id, const std::optional<std::string>& file_name = std::nullopt) const;
 
  private:
