@@ -1,7 +1,7 @@
+#include "base/crc32c.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "tensorfile/checkpoint.h"
-#include "tensorfile/crc32c.h"
 #include "tensorfile/table.h"
 #include "tensorfile/tensor_slice.h"
 

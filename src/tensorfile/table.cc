@@ -4,8 +4,8 @@
 
 #include <cstring>
 
+#include "base/crc32c.h"
 #include "base/error.h"
-#include "tensorfile/crc32c.h"
 #include "tensorfile/wire.h"
 
 namespace posefix::tensorfile {

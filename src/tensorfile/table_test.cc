@@ -5,8 +5,8 @@
 
 #include <map>
 
+#include "base/crc32c.h"
 #include "base/error.h"
-#include "tensorfile/crc32c.h"
 #include "tensorfile/tensor_slice.h"
 #include "tensorfile/wire.h"
 

@@ -1,5 +1,5 @@
+#include "base/crc32c.h"
 #include "base/error.h"
-#include "tensorfile/crc32c.h"
 #include "tensorfile/table.h"
 #include "tensorfile/wire.h"
 
