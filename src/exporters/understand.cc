@@ -101,8 +101,25 @@ ImportedModel Understanding::run() {
   return std::move(model_);
 }
 
+// Others find the heat maps by this name, whatever the file calls them.
+void Understanding::name_logits(graph::NodeId logits) {
+  graph::Graph renamed;
+  for (size_t i = 0; i < model_.graph.nodes().size(); ++i) {
+    const graph::Node& node = model_.graph.nodes()[i];
+    if (node.op == Op::kInput) {
+      renamed.add_input(node.name, node.type);
+    } else if (node.op == Op::kWeight) {
+      renamed.add_weight(node.name, node.type.shape);
+    } else {
+      renamed.add(node.op, static_cast<graph::NodeId>(i) == logits ? "logits" : node.name, node.inputs, node.attrs);
+    }
+  }
+  model_.graph = std::move(renamed);
+}
+
 void Understanding::decode(const std::string& logits, const std::string& output) {
   const FeatureMap map = convert(logits);
+  name_logits(map.node);
   const Shape shape = model_.graph.node(map.node).type.shape;  // [B,h,w,K]
   if (shape.size() != 4 || shape[3] != inputs_.joints || shape[1] == 0 || inputs_.height % shape[1] != 0 ||
       inputs_.height / shape[1] != inputs_.width / shape[2] || inputs_.width % shape[2] != 0) {
@@ -136,7 +153,9 @@ FeatureMap Understanding::convert(const std::string& value) {
     }
     const OpNode& node = producer(current, "a feature map");
     bool ready = true;
-    for (const std::string& input : node.inputs) {
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const std::string& input = node.inputs[i];
+      if (node.op == "Conv2DBackpropInput" && i == 0) continue;  // its size, taken from a shape
       if (on_image_.contains(input) && !done_.contains(input)) {
         waiting.push_back(input);
         ready = false;
@@ -186,12 +205,7 @@ FeatureMap Understanding::rendering(const std::string& value, Layout layout) {
   if (model_.graph.find_or_none("input_heatmap") >= 0) {
     throw bad_input("{}: '{}': the pose is rendered twice", file_.source, value);
   }
-  std::string single = value;
-  if (const OpNode* node = file_.producer(value);
-      node != nullptr && file_.metadata.contains("posefix.flip") && node->op == "Concat" && node->inputs.size() == 2) {
-    single = node->inputs[0];
-  }
-  const double sigma = probe_rendering(file_, inputs_, single, layout);
+  const double sigma = probe_rendering(file_, inputs_, value, layout);
   const graph::NodeId pose = model_.graph.find("pose");
   const graph::NodeId valid = model_.graph.find("valid");
   return {model_.graph.add(Op::kRenderPose, "input_heatmap", {pose, valid},

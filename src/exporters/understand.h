@@ -28,6 +28,7 @@ class Understanding {
   std::string logits_behind(const std::string& output) const;
   std::set<std::string> depending_on(const std::string& input) const;
   const OpNode& producer(const std::string& value, const std::string& what) const;
+  void name_logits(graph::NodeId logits);
   void decode(const std::string& logits, const std::string& output);
 
   // Feature maps: converts whatever `value` needs first.
@@ -35,6 +36,7 @@ class Understanding {
   FeatureMap convert_node(const OpNode& node);
   FeatureMap convolution(const OpNode& node);
   FeatureMap transposed_convolution(const OpNode& node);
+  void check_result_size(const OpNode& node, const FeatureMap& x, int64_t stride) const;
   FeatureMap batch_norm(const OpNode& node);
   FeatureMap add(const OpNode& node);
   FeatureMap bias(const OpNode& node, const FeatureMap& x, const std::string& bias_value);

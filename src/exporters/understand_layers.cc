@@ -202,6 +202,22 @@ FeatureMap Understanding::convolution(const OpNode& node) {
   return bias(node, {conv, x.layout}, node.inputs[2]);
 }
 
+// TensorFlow's transposed convolution is told the size of its result: [B,H,W,C] or [H,W].
+void Understanding::check_result_size(const OpNode& node, const FeatureMap& x, int64_t stride) const {
+  const Shape& type = model_.graph.node(x.node).type.shape;
+  Array map{{1, type[1], type[2], type[3]}, {}};
+  if (x.layout == Layout::kNchw) map.shape = {1, type[3], type[1], type[2]};
+  map.values.resize(static_cast<size_t>(element_count(map.shape)));
+  Interpreter interpreter(file_, {{node.inputs[2], std::move(map)}});
+  const std::vector<double>& size = interpreter.value(node.inputs[0]).values;
+  const size_t height = size.size() == 2 ? 0 : x.layout == Layout::kNhwc ? 1 : 2;
+  const bool fits = (size.size() == 2 || size.size() == 4) && size[height] == static_cast<double>(type[1] * stride) &&
+                    size[height + 1] == static_cast<double>(type[2] * stride);
+  if (!fits)
+    refuse(node,
+           fmt::format("its result is [{}], expected {} times {}x{}", fmt::join(size, ", "), stride, type[1], type[2]));
+}
+
 FeatureMap Understanding::transposed_convolution(const OpNode& node) {
   const bool tensorflow = file_.dialect == Dialect::kTensorFlow;
   const size_t data = tensorflow ? 2 : 0;
@@ -214,6 +230,7 @@ FeatureMap Understanding::transposed_convolution(const OpNode& node) {
   const int64_t stride = strides(node)[0];
   if (tensorflow) {
     if (node.text("padding", "") != "SAME") refuse(node, "only padding SAME is read");
+    check_result_size(node, x, stride);
   } else {
     const std::vector<int64_t> pads = node.integers("pads", {0, 0, 0, 0});
     const int64_t tall = std::max<int64_t>(shape[0] - stride, 0);
