@@ -1,4 +1,7 @@
 // Two-sample tests of the synthesis against the reference's statistics, tests/golden/synthesis.
+//
+// Some 1,700 distributions at the 0.1% level give about one false alarm a run. So what exceeds its tolerance is drawn
+// again, other numbers and five times as many, for which the tolerance is tighter; it must not exceed twice.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -14,6 +17,7 @@ namespace {
 
 using nlohmann::json;
 constexpr int kDraws = 20000;
+constexpr int kRepeatedDraws = 100000;
 
 pose::Keypoints keypoints_of(const json& rows) {
   pose::Keypoints keypoints;
@@ -45,11 +49,11 @@ class Person {
     for (const json& other : golden["near"]) near_.push_back(keypoints_of(other));
   }
 
-  std::vector<Tally> draw(uint64_t seed) const {
+  std::vector<Tally> draw(uint64_t seed, int draws) const {
     PoseErrors errors(ErrorModel::paper(skeleton_), skeleton_);
     std::vector<Tally> tallies(gt_.size());
     std::vector<SynthesisedJoint> result(gt_.size());
-    for (uint64_t i = 0; i < kDraws; ++i) {
+    for (uint64_t i = 0; i < static_cast<uint64_t>(draws); ++i) {
       Rng rng(seed, 0, i);
       errors.synthesise({gt_, estimated_, near_, area_, num_overlap_}, rng, result);
       for (size_t j = 0; j < result.size(); ++j) add(result, j, tallies[j]);
@@ -108,42 +112,79 @@ class Person {
   int num_overlap_;
 };
 
-void expect_frequency(double own_count, double own_total, double golden_count, double golden_total) {
-  if (golden_total <= 0) {
-    EXPECT_EQ(own_count, 0);
-    return;
-  }
-  const double f0 = golden_count / golden_total;
+// Names of what differs, each with how.
+using Differences = std::map<std::string, std::string>;
+
+void compare_frequency(const std::string& name, double own_count, double own_total, double golden_count,
+                       double golden_total, Differences& differences) {
+  const double f0 = golden_total > 0 ? golden_count / golden_total : 0;
   const double f = own_total > 0 ? own_count / own_total : 0;
-  EXPECT_LE(std::abs(f - f0),
-            4.5 * std::sqrt(f0 * (1 - f0) * (1 / std::max(1.0, own_total) + 1 / golden_total)) + 0.001)
-      << "own frequency " << f << ", golden " << f0;
+  const double noise =
+      golden_total > 0 ? std::sqrt(f0 * (1 - f0) * (1 / std::max(1.0, own_total) + 1 / golden_total)) : 0;
+  if (std::abs(f - f0) > 4.5 * noise + 0.001) {
+    differences[name] = "own frequency " + std::to_string(f) + ", golden " + std::to_string(f0);
+  }
 }
 
-void expect_sources(const json& golden, const std::map<int, int>& own) {
+void compare_sources(const std::string& name, const json& golden, std::map<int, int> own, Differences& differences) {
   double golden_total = 0;
   double own_total = 0;
-  for (const auto& [source, count] : golden.items()) golden_total += count.get<double>();
+  for (const auto& [source, count] : golden.items()) {
+    golden_total += count.get<double>();
+    own.try_emplace(std::stoi(source), 0);
+  }
   for (const auto& [source, count] : own) own_total += count;
   for (const auto& [source, count] : own) {
-    SCOPED_TRACE("source " + std::to_string(source));
-    expect_frequency(count, own_total, golden.value(std::to_string(source), 0.0), golden_total);
-  }
-  for (const auto& [source, count] : golden.items()) {
-    if (own.count(std::stoi(source)) == 0) expect_frequency(0, own_total, count, golden_total);
+    compare_frequency(name + " " + std::to_string(source), count, own_total, golden.value(std::to_string(source), 0.0),
+                      golden_total, differences);
   }
 }
 
-void expect_distribution(const json& quantiles, double golden_n, std::vector<double> own) {
+void compare_distribution(const std::string& name, const json& quantiles, double golden_n, std::vector<double> own,
+                          Differences& differences) {
   std::sort(own.begin(), own.end());
   const auto n = static_cast<double>(own.size());
   for (size_t level = 1; level + 1 < quantiles.size(); ++level) {
     const double expected = static_cast<double>(level) / static_cast<double>(quantiles.size() - 1);
     const auto below = std::upper_bound(own.begin(), own.end(), quantiles[level].get<double>()) - own.begin();
-    EXPECT_LE(std::abs(static_cast<double>(below) / n - expected), 1.95 * std::sqrt(1 / n + 1 / golden_n))
-        << "quantile " << expected << ": golden value " << quantiles[level] << ", own CDF there "
-        << static_cast<double>(below) / n;
+    const double cdf = static_cast<double>(below) / n;
+    if (!(std::abs(cdf - expected) <= 1.95 * std::sqrt(1 / n + 1 / golden_n))) {
+      differences[name] = "own CDF " + std::to_string(cdf) + " at the golden quantile " + std::to_string(expected);
+    }
   }
+}
+
+Differences compare(const json& golden, const std::vector<Tally>& tallies, int draws) {
+  Differences differences;
+  for (const json& joint : golden["per_joint"]) {
+    const Tally& tally = tallies.at(joint["joint"]);
+    const std::string name = "joint " + joint["joint"].dump() + " ";
+    const auto own_count = [&](const std::string& kind) {
+      const auto found = tally.count.find(kind);
+      return found == tally.count.end() ? 0 : found->second;
+    };
+    if (joint.value("ignored", false)) {
+      if (own_count("none") != draws) differences[name] = "drawn although ignored";
+      continue;
+    }
+    for (const auto& [kind, count] : joint["count"].items()) {
+      compare_frequency(name + kind, own_count(kind), draws, count, golden["draws"], differences);
+    }
+    compare_sources(name + "miss_source", joint["miss_source"], tally.miss_source, differences);
+    compare_sources(name + "swap_source", joint["swap_source"], tally.swap_source, differences);
+    for (const auto& [kind, statistics] : joint["quantiles"].items()) {
+      for (const char* quantity : {"dist_gt", "dist_source", "angle_gt"}) {
+        const auto own = tally.values.find(kind);
+        const std::string what = name + kind + " " + quantity;
+        if (own == tally.values.end()) {
+          differences[what] = "never drawn";
+        } else {
+          compare_distribution(what, statistics.at(quantity), statistics["n"], own->second.at(quantity), differences);
+        }
+      }
+    }
+  }
+  return differences;
 }
 
 TEST(SynthesisGolden, FrequenciesSourcesAndDistributions) {
@@ -151,30 +192,14 @@ TEST(SynthesisGolden, FrequenciesSourcesAndDistributions) {
   for (const auto& path : pose::golden_files(pose::goldens() / "synthesis", ".json")) {
     SCOPED_TRACE(path.filename());
     const json golden = pose::read_golden(path);
-    const std::vector<Tally> tallies = Person(golden).draw(++seed);
-    const double golden_draws = golden["draws"];
-    for (const json& joint : golden["per_joint"]) {
-      const Tally& tally = tallies.at(joint["joint"]);
-      SCOPED_TRACE("joint " + joint["joint"].dump());
-      if (joint.value("ignored", false)) {
-        EXPECT_EQ(tally.count.at("none"), kDraws);
-        continue;
-      }
-      for (const auto& [kind, count] : joint["count"].items()) {
-        SCOPED_TRACE(kind);
-        const auto own = tally.count.find(kind);
-        expect_frequency(own == tally.count.end() ? 0 : own->second, kDraws, count, golden_draws);
-      }
-      expect_sources(joint["miss_source"], tally.miss_source);
-      expect_sources(joint["swap_source"], tally.swap_source);
-      for (const auto& [kind, statistics] : joint["quantiles"].items()) {
-        const auto own = tally.values.find(kind);
-        ASSERT_NE(own, tally.values.end()) << kind;
-        for (const auto& [quantity, values] : own->second) {
-          SCOPED_TRACE(kind + " " + quantity);
-          if (statistics.contains(quantity)) expect_distribution(statistics[quantity], statistics["n"], values);
-        }
-      }
+    ASSERT_FALSE(golden["per_joint"].empty());
+    const Person person(golden);
+    const Differences first = compare(golden, person.draw(++seed, kDraws), kDraws);
+    if (first.empty()) continue;
+    const Differences second = compare(golden, person.draw(++seed, kRepeatedDraws), kRepeatedDraws);
+    for (const auto& [name, how] : first) {
+      const auto again = second.find(name);
+      EXPECT_EQ(again, second.end()) << name << ": " << how << "; again: " << again->second;
     }
   }
 }
