@@ -6,15 +6,18 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 #include <vector>
 
-#include "refine/pose_file.h"
+#include "dataset/coco_annotations.h"
+#include "dataset/pose_results.h"
+#include "refine/person.h"
 
 namespace posefix::refine {
 
 struct Selection {
   std::vector<size_t> entries;                  // refined ones, in file order
-  std::vector<size_t> picture_of;               // beside entries: index into pictures
+  std::vector<Person> people;                   // beside entries; borrow the results' keypoints
   std::vector<std::filesystem::path> pictures;  // in order of first use; all exist
   size_t unlisted = 0;                          // left out: picture not in the annotations
   size_t other_category = 0;                    // left out: category not in the annotations
@@ -23,11 +26,13 @@ struct Selection {
   size_t left_out() const { return unlisted + other_category + no_score; }
 };
 
-// Error (bad input) names the entry whose picture is not in `images`, or says that no entry belongs to the annotations.
-Selection select(const PoseFile& poses, const std::filesystem::path& images, const AnnotatedPictures* annotations);
+// `annotations` may be null. Error (bad input) names the entry that has no picture in `folder` or a box without extent,
+// or says that no entry belongs to the annotations.
+Selection select(const dataset::PoseResults& poses, const std::filesystem::path& folder,
+                 const dataset::CocoAnnotations* annotations);
 
-// The poses of one picture: those whose file_name or image_id fits its name, or all if they share one image_id.
+// The poses of one picture: those whose file_name or image_id fits its name, or all if they are of one image_id.
 // Error (bad input) if it is not clear which ones belong to it.
-Selection select_for_picture(const PoseFile& poses, const std::filesystem::path& picture);
+Selection select_for_picture(const dataset::PoseResults& poses, const std::filesystem::path& picture);
 
 }  // namespace posefix::refine

@@ -1,0 +1,56 @@
+#include "dataset/picture_locator.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace posefix::dataset {
+
+bool is_inside(const std::string& file_name) {
+  const std::filesystem::path path(file_name);
+  if (file_name.empty() || path.is_absolute() || file_name.find('\0') != std::string::npos) return false;
+  int depth = 0;
+  for (const std::filesystem::path& part : path) {
+    if (part == "..") {
+      --depth;
+    } else if (part != "." && !part.empty()) {
+      ++depth;
+    }
+    if (depth < 0) return false;
+  }
+  return depth > 0;
+}
+
+PictureLocator::PictureLocator(std::filesystem::path folder, const CocoAnnotations* annotations)
+    : folder_(std::move(folder)), annotations_(annotations) {}
+
+std::filesystem::path PictureLocator::find(int64_t image_id, const std::optional<std::string>& file_name) const {
+  std::vector<std::string> names;
+  const AnnotatedImage* image = annotations_ != nullptr ? annotations_->find_image(image_id) : nullptr;
+  if (image != nullptr) names.push_back(image->file_name);
+  if (file_name) names.push_back(*file_name);
+  for (const std::string& name : names) {
+    if (!is_inside(name)) {
+      throw bad_input(
+          "image {}: file_name '{}' is not a relative path inside {}; pictures are read from that folder alone",
+          image_id, name, folder_.string());
+    }
+  }
+  for (const char* extension : {".jpg", ".jpeg", ".png"}) names.push_back(fmt::format("{:012}{}", image_id, extension));
+
+  std::error_code ignored;
+  for (const std::string& name : names) {
+    std::filesystem::path path = folder_ / name;
+    if (std::filesystem::is_regular_file(path, ignored)) return path;
+  }
+  if (!std::filesystem::is_directory(folder_, ignored)) {
+    throw bad_input("image {}: the picture folder {} does not exist", image_id, folder_.string());
+  }
+  const std::string similar = files_like(folder_, names.front());
+  throw bad_input("image {}: no picture in {}: looked for {}; {}", image_id, folder_.string(), fmt::join(names, ", "),
+                  similar.empty() ? "there are no files" : "there lie " + similar);
+}
+
+}  // namespace posefix::dataset

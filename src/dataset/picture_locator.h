@@ -1,0 +1,31 @@
+// Finds the picture of an image id.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "dataset/coco_annotations.h"
+
+namespace posefix::dataset {
+
+// Whether `file_name` stays inside the folder it is joined to: relative and without a ".." that climbs out.
+bool is_inside(const std::string& file_name);
+
+class PictureLocator {
+ public:
+  // `annotations` may be null (then by the entry's file_name or the id alone) and must outlive this.
+  PictureLocator(std::filesystem::path folder, const CocoAnnotations* annotations);
+
+  // Looked for, in this order: the annotations' file_name of the id; `file_name` (an entry's own); the id zero-padded
+  // to 12 digits with .jpg, .jpeg or .png. Error (bad input) says what was looked for and what lies there instead, and
+  // refuses names that are absolute or climb out of the folder.
+  std::filesystem::path find(int64_t image_id, const std::optional<std::string>& file_name = std::nullopt) const;
+
+ private:
+  std::filesystem::path folder_;
+  const CocoAnnotations* annotations_;
+};
+
+}  // namespace posefix::dataset

@@ -1,0 +1,113 @@
+#include "torchgraph/device.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
+#include <dlfcn.h>
+#include <fmt/format.h>
+#include <torch/version.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/threads.h"
+
+namespace posefix::torchgraph {
+namespace {
+
+struct DeviceKind {
+  std::string name;          // ours
+  at::DeviceType type;       // LibTorch's
+  std::string library;       // registers the device's kernels when it is loaded
+  const char* override_env;  // another path of that library
+  const char* device_file;   // present on machines that have one: what "auto" asks for
+};
+
+const DeviceKind kCuda{"cuda", at::kCUDA, "libtorch_cuda.so", "POSEFIX_CUDA_LIBRARY", "/dev/nvidiactl"};
+const DeviceKind kNpu{"npu", at::DeviceType::PrivateUse1, "libtorch_npu.so", "POSEFIX_NPU_LIBRARY",
+                      "/dev/davinci_manager"};
+
+// The kernels lie beside libtorch_cpu, which the loader found already.
+std::string beside_libtorch(const std::string& library) {
+  Dl_info info{};
+  if (dladdr(reinterpret_cast<void*>(&at::globalContext), &info) == 0 || info.dli_fname == nullptr) return library;
+  const std::filesystem::path candidate = std::filesystem::path(info.dli_fname).parent_path() / library;
+  return std::filesystem::exists(candidate) ? candidate.string() : library;
+}
+
+int device_count(at::DeviceType type) {
+  const c10::impl::DeviceGuardImplInterface* guard = c10::impl::device_guard_impl_registry[static_cast<size_t>(type)];
+  return guard == nullptr ? 0 : static_cast<int>(guard->deviceCount());
+}
+
+// Number of devices; `problem` says why there is none.
+int load(const DeviceKind& kind, std::string& problem) {
+  if (device_count(kind.type) == 0) {
+    const char* given = std::getenv(kind.override_env);
+    const std::string library = given != nullptr ? given : beside_libtorch(kind.library);
+    if (dlopen(library.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) {
+      problem = fmt::format("{} could not be loaded: {}", library, dlerror());
+      return 0;
+    }
+  }
+  const int count = device_count(kind.type);
+  if (count == 0) problem = "the driver reports no device";
+  return count;
+}
+
+at::Device open_kind(const DeviceKind& kind, const std::string& name) {
+  int index = 0;
+  if (name.size() > kind.name.size()) {
+    const std::string digits = name.substr(kind.name.size() + 1);
+    if (digits.empty() || digits.size() > 3 || digits.find_first_not_of("0123456789") != std::string::npos) {
+      throw bad_input("--device {}: expected {}:NUMBER", name, kind.name);
+    }
+    index = std::stoi(digits);
+  }
+  std::string problem;
+  const int count = load(kind, problem);
+  if (count == 0) throw failed("--device {}: {} (LibTorch {})", name, problem, libtorch_version());
+  if (index >= count) throw failed("--device {}: this machine has {} of them, numbered from 0", name, count);
+  return {kind.type, static_cast<at::DeviceIndex>(index)};
+}
+
+}  // namespace
+
+at::Device open_device(const std::string& name) {
+  const std::string kind = name.substr(0, name.find(':'));
+  if (name == "cpu") return at::kCPU;
+  if (kind == kCuda.name) return open_kind(kCuda, name);
+  if (kind == kNpu.name) return open_kind(kNpu, name);
+  if (name != "auto" && !name.empty()) throw bad_input("--device {}: expected auto, cpu, cuda or npu", name);
+  for (const DeviceKind* candidate : {&kCuda, &kNpu}) {
+    std::string problem;
+    if (std::filesystem::exists(candidate->device_file) && load(*candidate, problem) > 0) {
+      return {candidate->type, 0};
+    }
+  }
+  return at::kCPU;
+}
+
+std::string device_name(const at::Device& device) {
+  if (device.is_cpu()) return "cpu";
+  return fmt::format("{}:{}", device.type() == kNpu.type ? kNpu.name : kCuda.name, static_cast<int>(device.index()));
+}
+
+int fix_threads(int threads) {
+  const int resolved = threads > 0 ? threads : available_cores();
+  at::set_num_threads(resolved);
+  // Debian's LibTorch calls OpenBLAS for transposed convolutions; its own pool does not follow LibTorch's number.
+  using SetThreads = void (*)(int);
+  if (const auto set = reinterpret_cast<SetThreads>(dlsym(RTLD_DEFAULT, "openblas_set_num_threads"))) set(resolved);
+  at::globalContext().setDeterministicAlgorithms(true, false);
+  at::globalContext().setBenchmarkCuDNN(false);
+  at::globalContext().setDeterministicCuDNN(true);
+  at::globalContext().setAllowTF32CuDNN(false);
+  at::globalContext().setAllowTF32CuBLAS(false);
+  return resolved;
+}
+
+std::string libtorch_version() { return TORCH_VERSION; }
+
+}  // namespace posefix::torchgraph

@@ -1,0 +1,28 @@
+// Devices by name, and the process-wide settings of LibTorch that results depend on.
+//
+// A device is data: "cpu", "cuda", "cuda:1", "npu", "npu:0", or "auto" (an accelerator when there is one). What a
+// device needs beyond LibTorch's core is loaded here at run time (libtorch_cuda, libtorch_npu), so that one build
+// serves every machine. No other folder names a device.
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <string>
+
+namespace posefix::torchgraph {
+
+// Loads the device's library. Error (bad input) for an unknown name, Error (failed) when the device is not there;
+// the message says what was looked for.
+at::Device open_device(const std::string& name);
+
+// The name that open_device() takes: "cuda:0".
+std::string device_name(const at::Device& device);
+
+// Deterministic algorithms and a fixed number of threads (0 = available cores): results depend on the number, so a
+// resumed run must use the same. Returns the number.
+int fix_threads(int threads);
+
+// LibTorch's version: "1.13.1".
+std::string libtorch_version();
+
+}  // namespace posefix::torchgraph

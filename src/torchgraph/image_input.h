@@ -1,0 +1,21 @@
+// The network's image input from 8-bit crops.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace posefix::torchgraph {
+
+// crops [B,H,W,3] u8 -> [B,3,H,W] f32 on the CPU: float(double(value) - mean of its channel), exactly as the reference
+// computes it. Channel order is kept (BGR in, BGR out).
+at::Tensor subtract_mean(std::span<const uint8_t> crops, int64_t batch, int64_t height, int64_t width,
+                         const std::array<double, 3>& mean);
+
+// A copy of `values` with that shape on the CPU.
+at::Tensor copy_f32(std::span<const float> values, const std::vector<int64_t>& shape);
+
+}  // namespace posefix::torchgraph

@@ -1,0 +1,86 @@
+#include "torchgraph/ops.h"
+
+#include <ATen/ATen.h>
+
+namespace posefix::torchgraph {
+namespace {
+
+bool symmetric(const Pads& pads) { return pads[0] == pads[1] && pads[2] == pads[3]; }
+
+double middle(int64_t count) { return static_cast<double>(count - 1) / 2; }
+
+// [count] 0, 1, 2, ...
+at::Tensor indices(int64_t count, const at::TensorOptions& options) { return at::arange(count, options); }
+
+// [h*w, 2] (x, y) of every cell from the map's middle. From the middle, since a sum of probabilities that is off by one
+// rounding moves a coordinate by that share of its distance from the origin.
+at::Tensor centred_grid(int64_t height, int64_t width, const at::TensorOptions& options) {
+  const at::Tensor x = (indices(width, options) - middle(width)).view({1, width}).expand({height, width});
+  const at::Tensor y = (indices(height, options) - middle(height)).view({height, 1}).expand({height, width});
+  return at::stack({x, y}, 2).view({height * width, 2});
+}
+
+// logits [B,K,h,w] -> [B,K,2] expected cell from the middle
+at::Tensor expected_cell(const at::Tensor& probability, const at::Tensor& grid) {
+  return at::matmul(probability, grid) / probability.sum(2, true);
+}
+
+}  // namespace
+
+at::Tensor render_pose(const at::Tensor& pose, const at::Tensor& valid, int64_t height, int64_t width,
+                       double sigma_px) {
+  // exp(-(dx^2+dy^2)/2s^2) = exp(-dx^2/2s^2) * exp(-dy^2/2s^2): K*(H+W) exponentials instead of K*H*W.
+  const double scale = -0.5 / (sigma_px * sigma_px);
+  const at::Tensor x = pose.select(2, 0).unsqueeze(2);  // [B,K,1]
+  const at::Tensor y = pose.select(2, 1).unsqueeze(2);
+  const at::Tensor across = at::exp((indices(width, pose.options()) - x).square() * scale);  // [B,K,W]
+  const at::Tensor down = at::exp((indices(height, pose.options()) - y).square() * scale) * (valid * 255).unsqueeze(2);
+  return down.unsqueeze(3) * across.unsqueeze(2);
+}
+
+at::Tensor pad(const at::Tensor& x, const Pads& pads) {
+  return at::constant_pad_nd(x, {pads[2], pads[3], pads[0], pads[1]}, 0);
+}
+
+at::Tensor conv2d(const at::Tensor& x, const at::Tensor& filter, const at::Tensor& bias, int64_t stride,
+                  const Pads& pads) {
+  if (!symmetric(pads)) return conv2d(pad(x, pads), filter, bias, stride, Pads{});
+  return at::conv2d(x, filter, bias, {stride, stride}, {pads[0], pads[2]});
+}
+
+at::Tensor conv_transpose2d_same(const at::Tensor& x, const at::Tensor& filter, const at::Tensor& bias,
+                                 int64_t stride) {
+  // SAME drops kernel - stride rows in all, the smaller half before.
+  const int64_t drop_y = filter.size(2) - stride;
+  const int64_t drop_x = filter.size(3) - stride;
+  if (drop_y % 2 == 0 && drop_x % 2 == 0) {
+    return at::conv_transpose2d(x, filter, bias, {stride, stride}, {drop_y / 2, drop_x / 2});
+  }
+  const at::Tensor whole = at::conv_transpose2d(x, filter, bias, {stride, stride});
+  return whole.narrow(2, drop_y / 2, x.size(2) * stride).narrow(3, drop_x / 2, x.size(3) * stride);
+}
+
+at::Tensor max_pool(const at::Tensor& x, int64_t kernel, int64_t stride, const Pads& pads) {
+  const bool fits = symmetric(pads) && pads[0] <= kernel / 2 && pads[2] <= kernel / 2;
+  if (!fits) return max_pool(pad(x, pads), kernel, stride, Pads{});
+  return at::max_pool2d(x, {kernel, kernel}, {stride, stride}, {pads[0], pads[2]});
+}
+
+at::Tensor heatmap_softmax(const at::Tensor& logits) { return at::softmax(logits.flatten(2), 2); }
+
+at::Tensor soft_argmax(const at::Tensor& logits) {
+  const int64_t height = logits.size(2);
+  const int64_t width = logits.size(3);
+  const at::Tensor from_middle = expected_cell(heatmap_softmax(logits), centred_grid(height, width, logits.options()));
+  return at::stack({from_middle.select(2, 0) + middle(width), from_middle.select(2, 1) + middle(height)}, 2);
+}
+
+at::Tensor heatmap_spread(const at::Tensor& logits) {
+  const at::Tensor probability = heatmap_softmax(logits);                                           // [B,K,h*w]
+  const at::Tensor grid = centred_grid(logits.size(2), logits.size(3), logits.options());           // [h*w,2]
+  const at::Tensor mean = expected_cell(probability, grid);                                         // [B,K,2]
+  const at::Tensor squared = (grid.unsqueeze(0).unsqueeze(0) - mean.unsqueeze(2)).square().sum(3);  // [B,K,h*w]
+  return (probability * squared).sum(2).sqrt();
+}
+
+}  // namespace posefix::torchgraph

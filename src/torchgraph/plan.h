@@ -1,0 +1,34 @@
+// The order in which a graph's nodes run for a set of wanted values, with what LibTorch can do in one call merged.
+//
+//   Pad -> Conv2d        becomes  Conv2d with padding                       when the pads are symmetric
+//   Relu -> Pad -> Pool  becomes  Relu -> Pool with padding: zeros do not win over what a ReLU leaves, and where they
+//                        tie the ReLU's gradient is zero anyway
+//   X -> Relu            runs in place when X is a batch norm, sum or bias that nothing else reads
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "graph/graph.h"
+
+namespace posefix::torchgraph {
+
+struct PlanStep {
+  graph::NodeId node = 0;
+  std::vector<graph::NodeId> inputs;    // of the merged node
+  std::array<int64_t, 4> pads{};        // of the merged node: top, bottom, left, right
+  bool in_place = false;                // kRelu: may overwrite its input
+  std::vector<graph::NodeId> last_use;  // values that no later step reads
+};
+
+struct Plan {
+  std::vector<PlanStep> steps;
+  std::vector<graph::NodeId> results;  // in the order of `wanted`
+};
+
+// `wanted`: node or output names. Error (bad input) for an unknown one.
+Plan make_plan(const graph::Graph& graph, const std::vector<std::string>& wanted);
+
+}  // namespace posefix::torchgraph

@@ -1,0 +1,156 @@
+#include "train/trainer.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include "base/error.h"
+#include "model/posefix_net.h"
+#include "torchgraph/image_input.h"
+#include "torchgraph/layout.h"
+#include "train/loss.h"
+
+namespace posefix::train {
+namespace {
+
+torchgraph::NetworkOptions network_options(const TrainConfig& config, const std::string& device, DType dtype) {
+  torchgraph::NetworkOptions options;
+  options.device = device;
+  options.dtype = dtype;
+  options.batch_norm_decay = config.batch_norm_decay;
+  options.channels_last = config.channels_last;
+  options.frozen = config.frozen;
+  return options;
+}
+
+NamedTensors with_prefix(const NamedTensors& tensors, const std::string& prefix) {
+  NamedTensors result;
+  for (const auto& [name, tensor] : tensors) result.emplace(prefix + name, tensor);
+  return result;
+}
+
+NamedTensors without_prefix(const NamedTensors& tensors, const std::string& prefix) {
+  NamedTensors result;
+  for (auto it = tensors.lower_bound(prefix); it != tensors.end() && it->first.starts_with(prefix); ++it) {
+    result.emplace(it->first.substr(prefix.size()), it->second);
+  }
+  return result;
+}
+
+}  // namespace
+
+bool LossValues::finite() const { return std::isfinite(total()); }
+
+Trainer::Trainer(const graph::Graph& graph, const NamedTensors& weights, const TrainConfig& config,
+                 const std::string& device, DType dtype)
+    : config_(config),
+      network_(graph, weights, network_options(config, device, dtype)),
+      adam_(config, network_.flat_values(), network_.trainable_count(), network_.decaying_count()) {
+  const Shape& image = graph.node(graph.find("image")).type.shape;
+  height_ = image.at(1);
+  width_ = image.at(2);
+  joints_ = graph.node(graph.find("valid")).type.shape.at(1);
+  if (config.batch_size % config.accumulate != 0) {
+    throw bad_input("train.accumulate {} does not divide train.batch_size {}", config.accumulate, config.batch_size);
+  }
+  if (config.ema_decay > 0) average_ = network_.flat_values().clone();
+}
+
+Trainer::Part Trainer::part(const sample::Batch& batch, int64_t index, int64_t parts) const {
+  const int64_t size = batch.size / parts;
+  const int64_t first = index * size;
+  const auto rows = [&](const auto& values, int64_t row) {
+    return std::span(values).subspan(static_cast<size_t>(first * row), static_cast<size_t>(size * row));
+  };
+  const std::array<double, 3> mean{model::kImageMeanBgr[0], model::kImageMeanBgr[1], model::kImageMeanBgr[2]};
+  return {{torchgraph::subtract_mean(rows(batch.crops, height_ * width_ * 3), size, height_, width_, mean),
+           torchgraph::copy_f32(rows(batch.pose, joints_ * 2), {size, joints_, 2}),
+           torchgraph::copy_f32(rows(batch.valid, joints_), {size, joints_})},
+          rows(batch.target, joints_ * 2),
+          rows(batch.target_valid, joints_)};
+}
+
+torchgraph::Network::Inputs Trainer::inputs(const sample::Batch& batch) const { return part(batch, 0, 1).inputs; }
+
+LossValues Trainer::backward(const Part& part) {
+  const auto values = network_.forward(part.inputs, torchgraph::Mode::kTraining, {"logits", "coords_heatmap_px"});
+  const int64_t stride = model::kHeatmapStride;
+  Targets targets = make_targets(part.target, part.target_valid, joints_, height_ / stride, width_ / stride,
+                                 network_.options().dtype);
+  targets.heatmap = targets.heatmap.to(network_.device());
+  targets.coords_heatmap_px = targets.coords_heatmap_px.to(network_.device());
+  targets.valid = targets.valid.to(network_.device());
+  const at::AutoGradMode grad_mode(true);
+  const Losses losses = pose_losses(values[0], values[1], targets);
+  const LossValues result{losses.heatmap.item<double>(), losses.coord.item<double>(), 0};
+  if (result.finite()) {
+    const at::Tensor total = losses.heatmap + losses.coord;
+    (config_.accumulate > 1 ? total / static_cast<double>(config_.accumulate) : total).backward();
+  }
+  return result;
+}
+
+LossValues Trainer::compute_gradients(const sample::Batch& batch) {
+  PFX_CHECK(batch.size % config_.accumulate == 0 && batch.size > 0);
+  at::Tensor gradients = network_.flat_gradients();
+  gradients.zero_();
+  LossValues mean;
+  const auto parts = static_cast<double>(config_.accumulate);
+  for (int64_t i = 0; i < config_.accumulate; ++i) {
+    const LossValues values = backward(part(batch, i, config_.accumulate));
+    mean.heatmap += values.heatmap / parts;
+    mean.coord += values.coord / parts;
+    if (!values.finite()) return mean;
+  }
+  if (config_.optimizer == "adam" && config_.weight_decay > 0) {
+    mean.l2 = add_weight_decay(network_.flat_values(), gradients, network_.decaying_count(), config_.weight_decay);
+  }
+  return mean;
+}
+
+double Trainer::update(double rate) {
+  const at::NoGradGuard no_grad;
+  at::Tensor gradients = network_.flat_gradients();
+  double gradient_norm = 0;
+  if (config_.clip_norm > 0) {
+    gradient_norm = l2_norm(gradients);
+    if (gradient_norm > config_.clip_norm) gradients.mul_(config_.clip_norm / gradient_norm);
+  }
+  at::Tensor values = network_.flat_values();
+  adam_.step(values, gradients, rate);
+  if (average_.defined()) average_.add_((values - average_).mul_(1 - config_.ema_decay));
+  return gradient_norm;
+}
+
+void Trainer::store(tensorfile::Snapshot& snapshot) {
+  snapshot.variables = network_.export_variables();
+  snapshot.state = with_prefix(network_.export_flat(adam_.mean()), "optimizer/m/");
+  snapshot.state.merge(with_prefix(network_.export_flat(adam_.square()), "optimizer/v/"));
+  if (average_.defined()) {
+    // Readers want the averages; training goes on from the raw values.
+    for (auto& [name, tensor] : network_.export_flat(average_)) {
+      Tensor& variable = snapshot.variables.at(name);
+      snapshot.state.emplace("train/raw/" + name, std::exchange(variable, tensor));
+    }
+  }
+  snapshot.metadata["posefix.step"] = fmt::format("{}", steps());
+}
+
+void Trainer::restore(const tensorfile::Snapshot& snapshot, const std::string& source) {
+  network_.import_variables(snapshot.variables);
+  network_.import_flat(without_prefix(snapshot.state, "optimizer/m/"), adam_.mean(), source + ": optimizer/m");
+  network_.import_flat(without_prefix(snapshot.state, "optimizer/v/"), adam_.square(), source + ": optimizer/v");
+  if (average_.defined()) {
+    at::Tensor values = network_.flat_values();
+    average_.copy_(values);
+    network_.import_flat(without_prefix(snapshot.state, "train/raw/"), values, source + ": train/raw");
+  }
+  const auto step = snapshot.metadata.find("posefix.step");
+  if (step == snapshot.metadata.end()) throw bad_input("{}: metadata 'posefix.step' is missing", source);
+  adam_.set_steps(std::stoll(step->second));
+}
+
+}  // namespace posefix::train

@@ -1,0 +1,68 @@
+// One optimiser step: losses, gradients, update. No files, no schedule, no loop.
+//
+// Invariant: between steps the state is exactly variables + Adam's moments and step number (+ averaged weights).
+#pragma once
+
+#include <span>
+
+#include "graph/graph.h"
+#include "sample/sample.h"
+#include "tensorfile/snapshot.h"
+#include "torchgraph/network.h"
+#include "train/adam.h"
+#include "train/config.h"
+
+namespace posefix::train {
+
+struct LossValues {
+  double heatmap = 0;
+  double coord = 0;  // heatmap_px
+  double l2 = 0;
+  double total() const { return heatmap + coord + l2; }
+  bool finite() const;
+};
+
+class Trainer {
+ public:
+  // `dtype`: kF32, or kF64 for checks. Error (bad input) when the weights do not fit the graph.
+  Trainer(const graph::Graph& graph, const NamedTensors& weights, const TrainConfig& config, const std::string& device,
+          DType dtype = DType::kF32);
+
+  // Forward and backward of the batch, in config.accumulate parts: gradients of the mean loss lie in
+  // network().flat_gradients(), with the L2 term when the optimiser has one. Moving averages have moved. When a loss
+  // is not finite there was no backward pass; the caller must not update().
+  LossValues compute_gradients(const sample::Batch& batch);
+  // Clips, then one optimiser step with that rate. Returns the gradient's norm before clipping, or 0 if not asked for.
+  double update(double rate);
+
+  // The whole batch as the network's inputs, on the CPU.
+  torchgraph::Network::Inputs inputs(const sample::Batch& batch) const;
+
+  torchgraph::Network& network() { return network_; }
+  int64_t steps() const { return adam_.steps(); }
+
+  // variables and state of a snapshot; and back (Error (bad input) names what is missing or does not fit).
+  void store(tensorfile::Snapshot& snapshot);
+  void restore(const tensorfile::Snapshot& snapshot, const std::string& source);
+
+  Adam& adam() { return adam_; }
+
+ private:
+  struct Part {
+    torchgraph::Network::Inputs inputs;
+    std::span<const float> target;
+    std::span<const float> target_valid;
+  };
+  Part part(const sample::Batch& batch, int64_t index, int64_t parts) const;
+  LossValues backward(const Part& part);
+
+  TrainConfig config_;
+  torchgraph::Network network_;
+  Adam adam_;
+  at::Tensor average_;  // flat averaged weights; undefined without
+  int64_t height_;
+  int64_t width_;
+  int64_t joints_;
+};
+
+}  // namespace posefix::train
