@@ -43,6 +43,9 @@ class NetworkBuilder {
   const Value& whole(int32_t id);
 
   ConvSpec spec_of(const plan::Step& step) const;
+  // A fast implementation for these formats, or for other ones (the caller compares src_desc() and dst_desc()); a
+  // residual fixes the result's.
+  ConvPrimitive choose(const ConvSpec& spec, const Desc& source, const Desc& result);
   // The format in which the convolution that reads the picture wants it.
   Desc image_format(int32_t id);
   bool is_read_by_1x1_alone(int32_t id) const;

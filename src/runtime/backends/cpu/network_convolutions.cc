@@ -81,6 +81,24 @@ Call& NetworkBuilder::convolution_call(const ConvPrimitive& chosen, const ConvSp
   return call;
 }
 
+ConvPrimitive NetworkBuilder::choose(const ConvSpec& spec, const Desc& source, const Desc& result) {
+  const auto any = [](Desc desc) {
+    desc.data.format_kind = dnnl_format_kind_any;
+    return desc;
+  };
+  ConvPrimitive chosen = weights_.choose(spec, source, result);
+  for (const bool free_source : {false, true}) {
+    for (const bool free_result : {true, false}) {
+      if (!is_slow(chosen.impl_info_str())) return chosen;
+      if (free_result && spec.residual) continue;
+      const ConvPrimitive other =
+          weights_.choose(spec, free_source ? any(source) : source, free_result ? any(result) : result);
+      if (!is_slow(other.impl_info_str())) chosen = other;
+    }
+  }
+  return chosen;
+}
+
 void NetworkBuilder::add_convolution(const Step& step) {
   if (value(step.inputs[0]).phases > 1) return add_phase_wise_convolution(step);
   const Value& x = whole(step.inputs[0]);
@@ -91,13 +109,7 @@ void NetworkBuilder::add_convolution(const Step& step) {
   // A residual that lies where the result goes fixes the result's format.
   const Value* residual = step.has_residual ? &whole(step.inputs.back()) : nullptr;
   const Desc result = residual != nullptr ? residual->desc : preferred(step.output);
-  ConvPrimitive chosen = weights_.choose(spec, x.desc, result);
-  if (is_slow(chosen.impl_info_str())) {  // perhaps there is a fast one for other formats of the input
-    Desc any = x.desc;
-    any.data.format_kind = dnnl_format_kind_any;
-    const ConvPrimitive other = weights_.choose(spec, any, result);
-    if (!is_slow(other.impl_info_str())) chosen = other;
-  }
+  const ConvPrimitive chosen = choose(spec, x.desc, result);
   const Value& y = set_value(step.output, chosen.dst_desc());
   if (residual != nullptr && residual->data != y.data) add_reorder(memory(*residual), memory(y), calls);
   const dnnl::memory source = adapted(x, chosen.src_desc(), calls, used);
@@ -112,9 +124,10 @@ void NetworkBuilder::add_phase_wise_convolution(const Step& step) {
   ConvSpec spec = spec_of(step);
   spec.in_height = spec.out_height /= 2;
   spec.in_width = spec.out_width /= 2;
-  const Desc result({network_.batch_, spec.out_channels, spec.out_height, spec.out_width},
-                    type_of(info(step.output).dtype), Tag::nhwc);
-  const ConvPrimitive chosen = weights_.choose(spec, x.desc, result);
+  const Desc plain_result({network_.batch_, spec.out_channels, spec.out_height, spec.out_width},
+                          type_of(info(step.output).dtype), Tag::nhwc);
+  const ConvPrimitive chosen = choose(spec, x.desc, plain_result);
+  const Desc result = chosen.dst_desc();
   size_t used = 0;
   const size_t phase_bytes = result.get_size();
   const size_t phases_at = scratch_region(kPhases * phase_bytes, used);
@@ -127,7 +140,9 @@ void NetworkBuilder::add_phase_wise_convolution(const Step& step) {
     const dnnl::memory source = adapted(part, chosen.src_desc(), calls, used_by_phase);
     calls.push_back(&convolution_call(chosen, spec, source, to, used_by_phase));
   }
-  const Value& y = set_value(step.output, plain(step.output, Tag::nhwc));
+  const int64_t block = layout_of(result).blocks > 1 ? layout_of(result).block : 0;
+  const Tag tag = block == 16 ? Tag::nChw16c : block == 8 ? Tag::nChw8c : Tag::nhwc;
+  const Value& y = set_value(step.output, plain(step.output, tag));
   Network* network = &network_;
   const size_t value_bytes = dtype_size(info(step.output).dtype);
   finish(step, chosen.impl_info_str() + std::string(", by phases"),
@@ -192,7 +207,8 @@ void NetworkBuilder::add_phases(const Step& step) {
   for (int phase = 0; phase < kPhases; ++phase) {
     spec.phase = phase;
     spec.pads = {phase / 2 == 0 ? 1 : 0, phase / 2 == 0 ? 0 : 1, phase % 2 == 0 ? 1 : 0, phase % 2 == 0 ? 0 : 1};
-    const ConvPrimitive chosen = weights_.choose(spec, x.desc, phase_desc);
+    const ConvPrimitive chosen = choose(spec, x.desc, phase_desc);
+    PFX_CHECK(chosen.dst_desc() == phase_desc);
     size_t used_by_phase = used;
     dnnl::memory to(phase_desc, network_.engine_, nullptr);
     if (stays_split) {
