@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "plan/plan_file.h"
 #include "runtime/backend.h"
+#include "runtime/backends/ascend/ascend_session.h"
 
 namespace posefix::runtime {
 
@@ -14,6 +15,7 @@ std::vector<StepTime> Session::measure_steps(const CropBatch& /*input*/, int /*r
 
 std::unique_ptr<Session> open_session(const std::filesystem::path& plan, const SessionOptions& options) {
   if (options.backend == "torch") return open_torch(plan, options);
+  if (options.backend == "ascend" || plan.extension() == ".om") return ascend::open_ascend(plan, options);
   try {
     return open_session(plan::read_plan(plan), options);
   } catch (const Error& error) {
