@@ -63,9 +63,10 @@ MatchTarget target_of(const Annotation& annotation) {
   MatchTarget target;
   target.id = annotation.id;
   for (size_t j = 0; j < annotation.keypoints.size(); ++j) {
-    target.x.push_back(annotation.keypoints[j].x);
-    target.y.push_back(annotation.keypoints[j].y);
-    if (annotation.keypoints[j].score > 0) target.labelled.push_back(static_cast<int>(j));
+    const bool labelled = annotation.keypoints[j].score > 0;
+    target.x.push_back(labelled ? annotation.keypoints[j].x : kUnlabelled_px);
+    target.y.push_back(labelled ? annotation.keypoints[j].y : kUnlabelled_px);
+    if (labelled) target.labelled.push_back(static_cast<int>(j));
   }
   target.box[0] = annotation.bbox.x;
   target.box[1] = annotation.bbox.y;

@@ -6,6 +6,24 @@
 
 namespace posefix::evaluate {
 
+namespace {
+
+// Joints whose squared distance, divided by their variance, is below `limit`.
+__attribute__((target_clones("avx512f", "avx2", "default"))) size_t count_within(const double* px, const double* py,
+                                                                                 const double* tx, const double* ty,
+                                                                                 const double* inverse, size_t joints,
+                                                                                 double limit) {
+  uint64_t within = 0;
+  for (size_t j = 0; j < joints; ++j) {
+    const double dx = px[j] - tx[j];
+    const double dy = py[j] - ty[j];
+    within += (dx * dx + dy * dy) * inverse[j] < limit ? 1 : 0;
+  }
+  return within;
+}
+
+}  // namespace
+
 const std::array<double, kThresholds>& oks_thresholds() {
   static const std::array<double, kThresholds> thresholds = [] {
     std::array<double, kThresholds> values{};
@@ -45,14 +63,8 @@ double OksMatcher::oks(const double* pose, const MatchTarget& target, bool exact
   if (!exact) {
     // A pair below the lowest threshold, 0.5, can never match. A joint adds at most 1, and nearly nothing from an
     // exponent of 40 on: with fewer than half of the joints within that, OKS is below 0.5 whatever they add.
-    const double limit = 40.5 * 2 * area;
-    size_t within = 0;
-    for (const int joint : target.labelled) {
-      const auto j = static_cast<size_t>(joint);
-      const double dx = px[j] - target.x[j];
-      const double dy = py[j] - target.y[j];
-      within += (dx * dx + dy * dy) * inverse_[j] < limit;
-    }
+    const size_t within =
+        count_within(px, py, target.x.data(), target.y.data(), inverse_.data(), joints, 40.5 * 2 * area);
     if (2 * within < count) return 0;
   }
   for (const int joint : target.labelled) {

@@ -23,6 +23,9 @@ struct AreaRange {
 };
 inline constexpr std::array<AreaRange, kAreas> kAreaRanges{{{0, 1e10}, {1024, 9216}, {9216, 1e10}}};
 
+// Coordinate of a joint without label: far from everything, so that it counts as near to nothing.
+inline constexpr double kUnlabelled_px = 1e100;
+
 // An annotation ready for matching; borrowed pose. Joints without label are left out of OKS.
 struct MatchTarget {
   int64_t id = 0;

@@ -48,7 +48,7 @@ std::string PictureChange::caption_before() const { return "before: " + count_of
 std::string PictureChange::caption_after() const {
   std::string caption = "after: " + count_of(after.size(), "pose");
   if (!after.empty()) {
-    caption += fmt::format(", moved {:.1f} px on average ({:.1f} at most)", mean_move_px, worst_move_px);
+    caption += fmt::format(", joints moved {:.1f} px (most {:.0f})", mean_move_px, worst_move_px);
   }
   if (removed > 0) caption += ", " + count_of(removed, "duplicate") + " removed";
   return caption;

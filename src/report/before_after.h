@@ -28,7 +28,7 @@ struct PictureChange {
   double worst_move_px = 0;
 
   std::string caption_before() const;  // "before: 3 poses"
-  std::string caption_after() const;   // "after: 2 poses, moved 4.2 px on average (18.0 at most), 1 duplicate removed"
+  std::string caption_after() const;   // "after: 2 poses, joints moved 4.2 px (most 18), 1 duplicate removed"
 };
 
 PictureChange change_of(std::span<const PosePair> people);

@@ -18,7 +18,7 @@ TEST(BeforeAfter, SaysWhatChanged) {
   EXPECT_EQ(change.after[0].color, change.before[0].color);
   EXPECT_EQ(change.after[0].keypoints[1].score, 0);
   EXPECT_EQ(change.caption_before(), "before: 2 poses");
-  EXPECT_EQ(change.caption_after(), "after: 1 pose, moved 5.0 px on average (5.0 at most), 1 duplicate removed");
+  EXPECT_EQ(change.caption_after(), "after: 1 pose, joints moved 5.0 px (most 5), 1 duplicate removed");
   EXPECT_EQ(change_of({}).caption_after(), "after: 0 poses");
 }
 

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <memory>
+#include <string>
+#include <vector>
 
 #include "sample/sample.h"
 
@@ -17,6 +17,8 @@ class DataSource {
   virtual void start(int64_t step) = 0;
   // The next batch; valid until the next call. Its contents depend on its place in the order alone.
   virtual const sample::Batch& next() = 0;
+  // What a person should know since the last call, e.g. pictures that were skipped.
+  virtual std::vector<std::string> take_reports() { return {}; }
 };
 
 }  // namespace posefix::train

@@ -81,6 +81,7 @@ class Loop {
   void step() {
     const auto asked = steady_clock::now();
     const sample::Batch& batch = data_.next();
+    for (const std::string& report : data_.take_reports()) options_.report(report);
     const double waited_s = seconds_since(asked);
     PFX_CHECK(batch.size == config_.batch_size);
     const LossValues losses = trainer_.compute_gradients(batch);

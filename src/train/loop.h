@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "train/config.h"
@@ -19,6 +20,8 @@ struct LoopOptions {
   std::string config_yaml;    // resolved, without what does not change results: stored in snapshots
   std::string skeleton_yaml;  // stored in snapshots
   bool quiet = false;
+  // Lines for a person, e.g. a picture that was skipped.
+  std::function<void(const std::string&)> report = [](const std::string&) {};
 };
 
 // Goes on from `folder`'s snapshot when there is one. Error (interrupted) after a signal, with a snapshot written;

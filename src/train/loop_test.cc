@@ -79,7 +79,8 @@ class LoopTest : public testing::Test {
     NoiseSource source(config_.batch_size);
     source.poisoned_step = poisoned_step;
     RunFolder run_folder(folder_ / name, resume);
-    const LoopOptions options{steps, "train.seed: " + std::to_string(config_.seed) + "\n", "name: x\n", true};
+    const LoopOptions options{steps, "train.seed: " + std::to_string(config_.seed) + "\n", "name: x\n", true,
+                              [](const std::string&) {}};
     train_in(run_folder, trainer, source, config_, options);
   }
 

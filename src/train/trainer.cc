@@ -125,6 +125,22 @@ double Trainer::update(double rate) {
   return gradient_norm;
 }
 
+std::vector<std::string> Trainer::non_finite_values(const sample::Batch& batch) {
+  std::vector<std::string> names;
+  for (const graph::Node& node : network_.graph().nodes()) {
+    if (node.op != graph::Op::kInput && node.op != graph::Op::kWeight) names.push_back(node.name);
+  }
+  const auto values = network_.forward(inputs(batch), torchgraph::Mode::kTraining, names);
+  std::vector<std::string> found;
+  for (const torchgraph::Variable& variable : network_.variables()) {
+    if (!variable.value.isfinite().all().item<bool>()) found.push_back(variable.name);
+  }
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (!values[i].isfinite().all().item<bool>()) found.push_back(names[i]);
+  }
+  return found;
+}
+
 void Trainer::store(tensorfile::Snapshot& snapshot) {
   snapshot.variables = network_.export_variables();
   snapshot.state = with_prefix(network_.export_flat(adam_.mean()), "optimizer/m/");

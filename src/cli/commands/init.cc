@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/options.h"
 #include "cli/command.h"
+#include "cli/network_file.h"
 #include "model/posefix_net.h"
 #include "model/transfer.h"
 #include "pose/skeleton.h"
@@ -37,22 +38,31 @@ Configuration read_configuration(const InitFlags& flags) {
   Options options;
   model::add_options(options, configuration.model);
   options.add("train.seed", &configuration.seed, "of initial weights");
-  for (const char* section : {"train", "data", "sample", "synthesis", "augmentation"}) options.pass_over(section);
+  for (const char* section : {"train", "data", "augment"}) options.pass_over(section);
   options.load(flags.config);
   for (const std::string& assignment : flags.set) options.set(assignment);
   configuration.yaml = options.resolved_yaml();
   return configuration;
 }
 
+void read_joints(const std::map<std::string, std::string>& metadata, model::TransferSource& source) {
+  const auto skeleton = metadata.find("posefix.skeleton");
+  if (skeleton == metadata.end() || skeleton->second.empty()) return;
+  source.joints = pose::Skeleton::parse(skeleton->second, source.name + ": posefix.skeleton").joints;
+}
+
 model::TransferSource read_source(const std::string& path) {
   model::TransferSource source;
   source.name = path;
+  if (is_exported_model(path)) {
+    NetworkFile network = read_network_file(path);
+    source.tensors = std::move(network.weights);
+    read_joints(network.metadata, source);
+    return source;
+  }
   tensorfile::Checkpoint checkpoint = tensorfile::open_checkpoint(path);
   tensorfile::check_sound(checkpoint);
-  const auto skeleton = checkpoint.metadata.find("posefix.skeleton");
-  if (skeleton != checkpoint.metadata.end()) {
-    source.joints = pose::Skeleton::parse(skeleton->second, path + ": posefix.skeleton").joints;
-  }
+  read_joints(checkpoint.metadata, source);
   for (tensorfile::CheckpointTensor& tensor : checkpoint.tensors) {
     source.tensors.emplace(tensor.name, std::move(tensor.value));
   }
@@ -109,7 +119,8 @@ std::function<void()> setup(CLI::App& app) {
   app.add_option("--config", flags->config, "the network's configuration (YAML)")->required();
   app.add_option("--out", flags->out, "the snapshot to write (.safetensors)")->required();
   app.add_option("--from", flags->from,
-                 "take weights from: TensorFlow V1 file, V2 prefix, safetensors; ImageNet's or a whole PoseFix");
+                 "take weights from: TensorFlow V1 file, V2 prefix, safetensors, frozen .pb, .onnx; ImageNet's or a "
+                 "whole PoseFix");
   app.add_option("--set", flags->set, "key=value, over the configuration")->take_all();
   app.add_flag("--partial", flags->partial, "take what fits from a file of another network");
   app.add_flag("--json", flags->json, "print what was taken as JSON");

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "cli/command.h"
+#include "cli/network_file.h"
 #include "tensorfile/checkpoint.h"
 
 namespace posefix::cli {
@@ -90,12 +91,56 @@ void inspect_weights(const InspectFlags& flags) {
   tensorfile::check_sound(checkpoint);
 }
 
+size_t node_count(const graph::Graph& graph) { return graph.nodes().size(); }
+
+void inspect_network(const InspectFlags& flags) {
+  const NetworkFile network = read_network_file(flags.file);
+  uint64_t bytes = 0;
+  for (const auto& [name, tensor] : network.weights) bytes += tensor.bytes().size();
+  if (flags.json) {
+    Json json = {{"file", flags.file},
+                 {"format", flags.file.ends_with(".onnx") ? "ONNX model" : "TensorFlow frozen graph"},
+                 {"tensor_count", network.weights.size()},
+                 {"metadata", network.metadata},
+                 {"nodes", node_count(network.graph)},
+                 {"graph", network.graph.to_text()},
+                 {"tensors", Json::array()}};
+    for (const auto& [name, tensor] : network.weights) {
+      json["tensors"].push_back({{"name", name},
+                                 {"dtype", dtype_name(tensor.dtype())},
+                                 {"shape", tensor.shape()},
+                                 {"bytes", tensor.bytes().size()}});
+    }
+    print(json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+    return;
+  }
+  print(fmt::format("{}: {}\n{} tensors, {} bytes, {} nodes\n", flags.file,
+                    flags.file.ends_with(".onnx") ? "ONNX model" : "TensorFlow frozen graph", network.weights.size(),
+                    bytes, node_count(network.graph)));
+  for (const auto& [key, value] : network.metadata) {
+    print(fmt::format("metadata {}:{}{}\n", key, value.find('\n') == std::string::npos ? " " : "\n", value));
+  }
+  print(network.graph.to_text());
+  if (!flags.tensors) return;
+  for (const auto& [name, tensor] : network.weights) {
+    print(fmt::format("{:<72} {:<8} {:<20} {:>10}\n", name, dtype_name(tensor.dtype()),
+                      posefix::to_string(tensor.shape()), tensor.bytes().size()));
+  }
+}
+
 std::function<void()> setup(CLI::App& app) {
   const auto flags = std::make_shared<InspectFlags>();
-  app.add_option("file", flags->file, "safetensors, TensorFlow checkpoint (V1 file or V2 prefix)")->required();
+  app.add_option("file", flags->file, "safetensors, TensorFlow checkpoint (V1 file or V2 prefix), .pb or .onnx")
+      ->required();
   app.add_flag("--tensors", flags->tensors, "list every tensor");
   app.add_flag("--json", flags->json, "print JSON, every tensor included");
-  return [flags] { inspect_weights(*flags); };
+  return [flags] {
+    if (is_exported_model(flags->file)) {
+      inspect_network(*flags);
+    } else {
+      inspect_weights(*flags);
+    }
+  };
 }
 
 const CommandRegistration registration{"inspect", "what a file holds: tensors, types, metadata, checksums", &setup};

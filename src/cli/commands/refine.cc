@@ -202,7 +202,7 @@ void run(const Flags& flags) {
   if (!flags.draw.empty()) draw(flags, refiner.skeleton(), selection, refined);
 
   const auto kept = static_cast<size_t>(std::count(refined.kept.begin(), refined.kept.end(), 1));
-  fmt::print(stderr, "refine: {} poses of {} pictures, {} duplicates removed\n", refined.kept.size(),
+  fmt::print(stderr, "refine: people {}, pictures {}, duplicates removed {}\n", refined.kept.size(),
              selection.pictures.size(), refined.kept.size() - kept);
   if (flags.stats || flags.json) print_stats(flags, refined, *session);
 }
