@@ -10,11 +10,10 @@ namespace posefix::cli {
 std::unique_ptr<runtime::Session> open_model(const std::filesystem::path& path,
                                              const runtime::SessionOptions& options) {
   MappedFile::open(path);  // says what lies there instead if the file does not exist
-  const bool is_offline = plan::is_plan_file(path) || path.extension() == ".om";
-  if (options.backend == "torch" || is_offline) return runtime::open_session(path, options);
+  if (options.backend == "torch" || plan::is_plan_file(path)) return runtime::open_session(path, options);
   if (path.extension() != ".safetensors") {
     throw bad_input(
-        "{}: is neither an offline model (.plan, .om) nor a snapshot (.safetensors); make one with `posefix "
+        "{}: is neither an offline model (.plan) nor a snapshot (.safetensors); make one with `posefix "
         "compile` or `posefix init`",
         path.string());
   }

@@ -54,45 +54,9 @@ Refiner::Refiner(runtime::Session& session, pose::Skeleton skeleton, const Refin
   }
 }
 
-namespace {
-
-// Batches of a session between submit() and wait(). What an error leaves in flight is waited for, since it writes into
-// the caller's memory.
-class InFlight {
- public:
-  explicit InFlight(runtime::Session& session) : session_(session) {}
-  ~InFlight() {
-    try {
-      while (count_ > 0) wait();
-    } catch (const Error&) {
-      // The session has dropped the rest.
-    }
-  }
-  InFlight(const InFlight&) = delete;
-  InFlight& operator=(const InFlight&) = delete;
-
-  void submit(const runtime::CropBatch& input, const runtime::RefinedBatch& output) {
-    if (count_ == session_.max_in_flight()) wait();
-    session_.submit(input, output);
-    ++count_;
-  }
-  void wait() {
-    --count_;
-    session_.wait();
-  }
-  bool any() const { return count_ > 0; }
-
- private:
-  runtime::Session& session_;
-  int64_t count_ = 0;
-};
-
-}  // namespace
-
 void Refiner::run_batches(CropFeed& feed, std::span<float> rows, RefineTimes& times, const OnProgress& on_progress) {
   const size_t width = 2 * static_cast<size_t>(session_.info().joints);
   const int64_t passes = options_.flip ? 2 : 1;
-  InFlight in_flight(session_);
   for (int64_t row = 0; row < feed.rows();) {
     throw_if_interrupted();
     const int64_t count = std::min(session_.max_batch(), feed.rows() - row);
@@ -100,7 +64,7 @@ void Refiner::run_batches(CropFeed& feed, std::span<float> rows, RefineTimes& ti
     const runtime::CropBatch batch = feed.next(count);
     const Clock::time_point begun = Clock::now();
     const std::span<float> answer = rows.subspan(static_cast<size_t>(row) * width, static_cast<size_t>(count) * width);
-    in_flight.submit(batch, {answer, {}});
+    session_.run(batch, {answer, {}});
     times.inference += seconds_since(begun);
     times.starved += std::chrono::duration<double>(begun - asked).count();
     ++times.batches;
@@ -108,9 +72,6 @@ void Refiner::run_batches(CropFeed& feed, std::span<float> rows, RefineTimes& ti
     row += count;
     if (on_progress) on_progress(row / passes);
   }
-  const Clock::time_point begun = Clock::now();
-  while (in_flight.any()) in_flight.wait();
-  times.inference += seconds_since(begun);
 }
 
 Refined Refiner::run(const PictureSource& pictures, std::span<const Person> people, const OnProgress& on_progress) {

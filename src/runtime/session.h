@@ -61,10 +61,10 @@ class Session {
  public:
   virtual ~Session() = default;
 
-  // Overlap, where a backend has it: submit() takes a batch (its input may be reused as soon as it returns) and wait()
-  // finishes the oldest one, whose output is written then and not before. At most max_in_flight() batches between
-  // submit() and wait(). An Error from either drops every batch in flight. run() is submit() and wait(); here, without
-  // overlap, submit() is run().
+  // Overlap, where a backend has it: submit() queues a batch and may return before it is done; wait() finishes the
+  // oldest one, whose output is valid from then on (before that neither input nor output may be touched). At most
+  // max_in_flight() batches between submit() and wait(). An Error from either drops every batch in flight.
+  // run() is submit() and wait(); here, without overlap, submit() is run().
   virtual int64_t max_in_flight() const { return 1; }
   virtual void submit(const CropBatch& input, const RefinedBatch& output) { run(input, output); }
   virtual void wait() {}
