@@ -1,13 +1,17 @@
-# posefix_folder(NAME [DEPS folder...] [LIBS target...] [TEST_LIBS target...] [WHOLE_ARCHIVE])
+# posefix_folder(NAME [DEPS folder...] [LIBS target...] [TEST_LIBS target...] [EXCLUDE path...] [WHOLE_ARCHIVE])
 #
 # Declares src/NAME: every .cc below it becomes the static library posefix_NAME, every *_test.cc joins the
 # program NAME_test, and every *_golden_test.cc joins NAME_golden_test, whose tests carry the label `golden`.
 # Sources are globbed, so a new file (a backbone, a verb, a pass) needs no edit here.
+# EXCLUDE: subfolders or files of src/NAME that this configuration leaves out (an absent backend, another library).
 # WHOLE_ARCHIVE: the folder registers things from static initialisers (backbones, verbs); whoever links it gets
 # every object file.
 function(posefix_folder NAME)
-  cmake_parse_arguments(ARG "WHOLE_ARCHIVE" "" "DEPS;LIBS;TEST_DEPS;TEST_LIBS" ${ARGN})
+  cmake_parse_arguments(ARG "WHOLE_ARCHIVE" "" "DEPS;LIBS;TEST_DEPS;TEST_LIBS;EXCLUDE" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  foreach(pattern IN LISTS ARG_EXCLUDE)
+    list(FILTER sources EXCLUDE REGEX "^${CMAKE_CURRENT_SOURCE_DIR}/${pattern}")
+  endforeach()
   set(tests ${sources})
   list(FILTER sources EXCLUDE REGEX "_(test|bench|fuzz)\\.cc$")
   list(FILTER sources EXCLUDE REGEX "/main\\.cc$")

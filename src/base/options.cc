@@ -71,6 +71,8 @@ Options::Entry* Options::find(std::string_view key) {
   return entry == entries_.end() ? nullptr : &*entry;
 }
 
+void Options::pass_over(std::string section) { passed_over_.push_back(std::move(section)); }
+
 void Options::load(const std::filesystem::path& file) { load_text(read_file(file), file.string()); }
 
 void Options::load_text(std::string_view yaml, const std::string& name) {
@@ -92,6 +94,10 @@ void Options::load_text(std::string_view yaml, const std::string& name) {
         }
         return;
       }
+      const bool elsewhere = std::any_of(passed_over_.begin(), passed_over_.end(), [&](const std::string& section) {
+        return key == section || key.starts_with(section + ".");
+      });
+      if (elsewhere) return;
       if (key.empty()) throw bad_input("{}: expected 'key: value' lines, found {}", name, node_text(node));
       if (is_group)
         throw bad_input("{}: '{}' is a group of keys, found {}", position(name, node), key, node_text(node));

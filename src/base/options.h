@@ -31,6 +31,9 @@ class Options {
   // The target must outlive this object and holds the default. `key` must be new.
   void add(std::string key, Target target, std::string help, Check check = {});
 
+  // Keys of this section belong to another part of the program: accepted, not read, unless declared here.
+  void pass_over(std::string section);
+
   // Reads a YAML file over the defaults. Error (bad input) names file, line and key.
   void load(const std::filesystem::path& file);
   // The same from text; `name` stands for the file in messages.
@@ -54,6 +57,7 @@ class Options {
   };
   Entry* find(std::string_view key);
   std::vector<Entry> entries_;
+  std::vector<std::string> passed_over_;
 };
 
 }  // namespace posefix

@@ -59,9 +59,9 @@ struct CocoAnnotations {
 };
 
 struct AnnotationReadOptions {
-  int joints = 0;            // K; 0: what the first annotation has
-  bool require_area = true;  // false: a missing area becomes the box's
-  FindingSink findings = {};      // as in pose_results.h
+  int joints = 0;             // K; 0: what the first annotation has
+  bool require_area = true;   // false: a missing area becomes the box's
+  FindingSink findings = {};  // as in pose_results.h
   bool keep_going = false;
 };
 

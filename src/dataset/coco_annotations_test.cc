@@ -109,8 +109,7 @@ TEST_F(CocoAnnotationsTest, PictureLocator) {
     (void)locator.find(13, "y.jpg");
     FAIL();
   } catch (const Error& error) {
-    EXPECT_THAT(error.what(),
-                HasSubstr("looked for y.jpg, 000000000013.jpg, 000000000013.jpeg, 000000000013.png; there lie"));
+    EXPECT_THAT(error.what(), HasSubstr("y.jpg; in the folder lie"));
   }
   EXPECT_THROW((void)locator.find(99, "../x.jpg"), Error);
   EXPECT_TRUE(is_inside("a/../b.jpg"));

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -58,6 +59,52 @@ int hex4(std::string_view digits) {
 
 constexpr double kPowersOfTen[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
+// Digits at p, fewer than eight (8: eight or more), and their value. Reads eight bytes at once (little-endian): a byte
+// that is no digit sets its high bit, and digits become a number by adding neighbours, then pairs, then fours.
+size_t short_digits(const char* p, uint64_t& value) {
+  static_assert(std::endian::native == std::endian::little);
+  uint64_t text = 0;
+  std::memcpy(&text, p, sizeof text);
+  text ^= 0x3030303030303030;
+  const uint64_t others = ((text + 0x7676767676767676) | text) & 0x8080808080808080;
+  if (others == 0) return 8;
+  const auto count = static_cast<size_t>(std::countr_zero(others)) / 8;
+  if (count == 0) return 0;
+  text <<= 64 - 8 * count;
+  text = text * 10 + (text >> 8);
+  value = (((text & 0x000000FF000000FF) * 0x000F424000000064) +
+           (((text >> 16) & 0x000000FF000000FF) * 0x0000271000000001)) >>
+          32;
+  return count;
+}
+
+// The common case: up to seven digits on either side of the point, no exponent, not at the very end of the text.
+// Steps over the number if it is one.
+bool read_short_number(const char*& at, const char* end, double& value) {
+  constexpr ptrdiff_t kReach = 25;
+  static constexpr uint64_t kShift[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000};
+  const char* p = at;
+  if (end - p < kReach) return false;
+  const bool negative = *p == '-';
+  p += negative;
+  uint64_t whole = 0;
+  size_t count = short_digits(p, whole);
+  if (count == 0 || count == 8 || (count > 1 && *p == '0')) return false;
+  p += count;
+  double result = static_cast<double>(whole);
+  if (*p == '.') {
+    uint64_t fraction = 0;
+    count = short_digits(++p, fraction);
+    if (count == 0 || count == 8) return false;
+    p += count;
+    result = static_cast<double>(whole * kShift[count] + fraction) / kPowersOfTen[count];
+  }
+  if (*p == 'e' || *p == 'E') return false;
+  value = negative ? -result : result;
+  at = p;
+  return true;
+}
 
 }  // namespace
 
@@ -203,6 +250,8 @@ std::string_view JsonCursor::key() {
 
 double JsonCursor::number() {
   skip_space();
+  double value = 0;
+  if (read_short_number(p_, end_, value)) return value;
   const char* const start = p_;
   const char* const end = end_;
   const char* p = start;
@@ -225,7 +274,7 @@ double JsonCursor::number() {
   if (has_exponent || count > 19 || mantissa > (uint64_t{1} << 53) || decimals > 22) return slow_number(start);
   p_ = p;
   // Both operands are exact, so one division rounds correctly (Clinger 1990).
-  const double value = static_cast<double>(mantissa) / kPowersOfTen[decimals];
+  value = static_cast<double>(mantissa) / kPowersOfTen[decimals];
   return negative ? -value : value;
 }
 
@@ -285,6 +334,30 @@ std::string JsonCursor::string() {
 }
 
 void JsonCursor::numbers(std::vector<double>& values) {
+  // Without a look at the place of each number; whatever is unusual is read again by array().
+  if (peek() == '[') {
+    values.clear();
+    const char* p = p_ + 1;
+    const char* const end = end_;
+    const auto space = [&] {
+      while (p != end && *p == ' ') ++p;
+    };
+    double value = 0;
+    for (;;) {
+      space();
+      if (!read_short_number(p, end, value)) break;
+      values.push_back(value);
+      space();
+      if (*p == ',') {
+        ++p;
+      } else if (*p == ']') {
+        p_ = p + 1;
+        return;
+      } else {
+        break;
+      }
+    }
+  }
   values.clear();
   array([&](size_t) { values.push_back(number()); });
 }

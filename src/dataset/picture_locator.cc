@@ -32,13 +32,16 @@ std::filesystem::path PictureLocator::find(int64_t image_id, const std::optional
   if (image != nullptr) names.push_back(image->file_name);
   if (file_name) names.push_back(*file_name);
   for (const std::string& name : names) {
-    if (!is_inside(name)) {
-      throw bad_input(
-          "image {}: file_name '{}' is not a relative path inside {}; pictures are read from that folder alone",
-          image_id, name, folder_.string());
-    }
+    if (is_inside(name) || std::filesystem::path(name).is_absolute()) continue;
+    throw bad_input("image {}: file_name '{}' leads out of {}; pictures are read from that folder alone", image_id,
+                    name, folder_.string());
   }
-  for (const char* extension : {".jpg", ".jpeg", ".png"}) names.push_back(fmt::format("{:012}{}", image_id, extension));
+  std::erase_if(names, [](const std::string& name) { return !is_inside(name); });
+  // A name that was given is not overruled by a file that happens to be called like the id.
+  if (names.empty()) {
+    for (const char* extension : {".jpg", ".jpeg", ".png"})
+      names.push_back(fmt::format("{:012}{}", image_id, extension));
+  }
 
   std::error_code ignored;
   for (const std::string& name : names) {
@@ -49,8 +52,9 @@ std::filesystem::path PictureLocator::find(int64_t image_id, const std::optional
     throw bad_input("image {}: the picture folder {} does not exist", image_id, folder_.string());
   }
   const std::string similar = files_like(folder_, names.front());
-  throw bad_input("image {}: no picture in {}: looked for {}; {}", image_id, folder_.string(), fmt::join(names, ", "),
-                  similar.empty() ? "there are no files" : "there lie " + similar);
+  throw bad_input("image {}: no picture {}{}{}; {}", image_id, (folder_ / names.front()).string(),
+                  names.size() > 1 ? ", nor " : "", fmt::join(names.begin() + 1, names.end(), ", "),
+                  similar.empty() ? "the folder is empty" : "in the folder lie " + similar);
 }
 
 }  // namespace posefix::dataset

@@ -18,9 +18,9 @@ class PictureLocator {
   // `annotations` may be null (then by the entry's file_name or the id alone) and must outlive this.
   PictureLocator(std::filesystem::path folder, const CocoAnnotations* annotations);
 
-  // Looked for, in this order: the annotations' file_name of the id; `file_name` (an entry's own); the id zero-padded
-  // to 12 digits with .jpg, .jpeg or .png. Error (bad input) says what was looked for and what lies there instead, and
-  // refuses names that are absolute or climb out of the folder.
+  // Looked for, in this order: the annotations' file_name of the id; `file_name` (an entry's own); if there is neither,
+  // the id zero-padded to 12 digits with .jpg, .jpeg or .png. Error (bad input) says what was looked for and what lies
+  // there instead, and refuses names that climb out of the folder. Absolute names are not followed.
   std::filesystem::path find(int64_t image_id, const std::optional<std::string>& file_name = std::nullopt) const;
 
  private:

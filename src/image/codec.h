@@ -32,7 +32,6 @@ int tiff_orientation(Bytes tiff);
 
 Image decode_jpeg(Bytes bytes, const std::string& name);
 Image decode_png(Bytes bytes, const std::string& name);
-std::vector<std::byte> encode_jpeg(const Image& image, int quality);
 std::vector<std::byte> encode_png(const Image& image);
 
 // The upright picture of one stored with the EXIF orientation 1..8.

@@ -1,33 +1,21 @@
 // Box rule, matrices, joints, decoded pictures and warped crops against tests/golden/crop.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "image/crop.h"
 #include "image/image.h"
 #include "image/testing/sha256.h"
+#include "pose/golden_test_files.h"
 
 namespace posefix::image {
 namespace {
 
-namespace fs = std::filesystem;
 using nlohmann::json;
+using pose::read_golden;
 
-fs::path folder(const char* variable, const char* fallback) {
-  const char* value = std::getenv(variable);
-  return value != nullptr && *value != '\0' ? fs::path(value) : fs::path(POSEFIX_SOURCE_DIR) / fallback;
-}
-fs::path goldens() { return folder("POSEFIX_GOLDENS", "tests/golden") / "crop"; }
-fs::path pictures() { return folder("POSEFIX_GOLDEN_DATA", "tests/golden_data"); }
-
-json read_json(const fs::path& path) {
-  std::ifstream file(path);
-  EXPECT_TRUE(file) << path << " is missing";
-  return json::parse(file);
-}
+std::filesystem::path goldens() { return pose::goldens() / "crop"; }
 
 pose::Box box_of(const json& bbox) { return {bbox[0], bbox[1], bbox[2], bbox[3]}; }
 
@@ -97,12 +85,12 @@ void expect_crop(const json& test_case, const json& expected, const Image& image
 }
 
 TEST(CropGolden, PicturesMatricesJointsAndPixels) {
-  const json cases = read_json(goldens() / "cases.json")["cases"];
+  const json cases = read_golden(goldens() / "cases.json")["cases"];
   ASSERT_FALSE(cases.empty());
   size_t crops = 0;
   for (const json& test_case : cases) {
     SCOPED_TRACE(test_case["id"].dump() + " " + test_case["image"].get<std::string>());
-    const Image image = decode(pictures() / test_case["image"].get<std::string>());
+    const Image image = decode(pose::golden_data() / test_case["image"].get<std::string>());
     EXPECT_EQ(testing::sha256_hex(image.bgr), test_case["image_bgr_sha256"].get<std::string>());
     for (const auto& [name, expected] : test_case["out"].items()) {
       SCOPED_TRACE(name);
@@ -116,7 +104,7 @@ TEST(CropGolden, PicturesMatricesJointsAndPixels) {
 }
 
 TEST(CropGolden, Boxes) {
-  const json boxes = read_json(goldens() / "boxes.json")["boxes"];
+  const json boxes = read_golden(goldens() / "boxes.json")["boxes"];
   ASSERT_FALSE(boxes.empty());
   for (const json& entry : boxes) {
     SCOPED_TRACE(entry.dump());

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <sstream>
 
 #include "base/error.h"
 #include "base/spelling.h"
@@ -52,6 +53,20 @@ void add_options(Options& options, ModelConfig& config) {
   options.add("model.skeleton", &config.skeleton, "a shipped skeleton's name or a YAML file");
   options.add("model.sigma", &config.sigma_px, "input heat maps' sigma in crop px; 0 = by height (7 at 256, 9 at 384)",
               [&config] { return config.sigma_px >= 0 ? std::string() : std::string("must not be negative"); });
+}
+
+ModelConfig config_from_yaml(std::string_view yaml, const std::string& name) {
+  // Line by line, as Options::resolved_yaml() writes it.
+  std::string kept;
+  std::istringstream lines{std::string(yaml)};
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("model.")) kept += line + "\n";
+  }
+  ModelConfig config;
+  Options options;
+  add_options(options, config);
+  options.load_text(kept, name);
+  return config;
 }
 
 }  // namespace posefix::model

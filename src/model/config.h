@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/options.h"
@@ -24,5 +25,9 @@ struct ModelConfig {
 
 // Declares model.backbone, model.width, model.input_size, model.skeleton, model.sigma.
 void add_options(Options& options, ModelConfig& config);
+
+// The model.* keys of a resolved configuration (a snapshot's, a plan's); others are passed over. `name` stands for the
+// text in messages.
+ModelConfig config_from_yaml(std::string_view yaml, const std::string& name);
 
 }  // namespace posefix::model

@@ -79,15 +79,15 @@ class CropFeed {
   std::vector<Task> tasks_;
   int64_t rows_per_person_;
   int64_t rows_;
-  int64_t capacity_;                // rows of the ring, a multiple of batch_rows
-  int64_t crop_bytes_;              // of a row
+  int64_t capacity_;                 // rows of the ring, a multiple of batch_rows
+  int64_t crop_bytes_;               // of a row
   std::vector<uint8_t> ring_crops_;  // [capacity,H,W,3]
   std::vector<float> ring_pose_;     // [capacity,K,2]
   std::vector<float> ring_valid_;    // [capacity,K]
 
   std::mutex mutex_;
-  std::condition_variable ready_;  // rows became ready, or a thread failed
-  std::condition_variable space_;  // rows were released, or stop
+  std::condition_variable ready_;   // rows became ready, or a thread failed
+  std::condition_variable space_;   // rows were released, or stop
   std::vector<uint8_t> row_ready_;  // [capacity]
   int64_t released_ = 0;            // rows before this one are done
   int64_t lent_ = 0;                // rows handed out by next()

@@ -10,8 +10,10 @@ namespace posefix::refine {
 namespace {
 
 // Who of one picture is kept. `who` are indices into the people.
-void suppress_in_picture(Refined& refined, std::span<const Person> people, std::vector<size_t> who,
-                         std::span<const double> sigmas, double threshold) {
+void suppress_in_picture(Refined& refined, std::span<const Person> people, const pose::Skeleton& skeleton,
+                         std::vector<size_t> who, double threshold) {
+  std::vector<double> sigmas = skeleton.sigmas;
+  for (const int joint : skeleton.ignored) sigmas[static_cast<size_t>(joint)] = 0;
   std::stable_sort(who.begin(), who.end(), [&](size_t a, size_t b) { return people[a].score > people[b].score; });
   std::vector<pose::Keypoints> poses;
   poses.reserve(who.size());  // candidates point into it
@@ -23,7 +25,7 @@ void suppress_in_picture(Refined& refined, std::span<const Person> people, std::
       keypoints[joint] = {coords[2 * joint], coords[2 * joint + 1], 1};
     }
     const pose::Box& box = refined.crop_boxes[person];
-    candidates.push_back({&keypoints, box.w * box.h, refined.mean_scores[person]});
+    candidates.push_back({&keypoints, box.w * box.h, ranking_score(people[person], skeleton)});
   }
   for (const size_t person : who) refined.kept[person] = 0;
   for (const size_t winner : pose::oks_nms(candidates, sigmas, threshold)) refined.kept[who[winner]] = 1;
@@ -46,8 +48,7 @@ void merge_passes(Refined& refined, const pose::Skeleton& skeleton, image::CropS
       std::copy(upright.begin(), upright.end(), mirrored.begin());
       for (size_t i = 0; i < width; ++i) mean[i] = (mean[i] + mirrored[i]) / 2.0F;
     }
-    map_back(mean, refined.crop_boxes[person], size,
-             std::span(refined.coords_image_px).subspan(person * width, width));
+    map_back(mean, refined.crop_boxes[person], size, std::span(refined.coords_image_px).subspan(person * width, width));
   }
 }
 
@@ -55,12 +56,10 @@ void suppress(Refined& refined, std::span<const Person> people, const pose::Skel
               std::optional<double> threshold) {
   refined.kept.assign(people.size(), 1);
   if (!threshold) return;
-  std::vector<double> sigmas = skeleton.sigmas;
-  for (const int joint : skeleton.ignored) sigmas[static_cast<size_t>(joint)] = 0;
   std::map<size_t, std::vector<size_t>> pictures;
   for (size_t i = 0; i < people.size(); ++i) pictures[people[i].picture].push_back(i);
   for (const auto& [picture, who] : pictures) {
-    if (who.size() > 1) suppress_in_picture(refined, people, who, sigmas, *threshold);
+    if (who.size() > 1) suppress_in_picture(refined, people, skeleton, who, *threshold);
   }
 }
 

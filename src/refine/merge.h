@@ -14,8 +14,8 @@ namespace posefix::refine {
 // reference) and coords_image_px.
 void merge_passes(Refined& refined, const pose::Skeleton& skeleton, image::CropSize size);
 
-// Fills `kept`: per picture OKS-NMS with the crop boxes' areas and the mean scores; everyone without a threshold.
-// Candidates stand by descending pose score, as in the reference, which decides among equal mean scores.
+// Fills `kept`: per picture OKS-NMS with the crop boxes' areas and ranking_score(); everyone without a threshold.
+// Candidates stand by descending pose score, as in the reference, which decides among equals.
 void suppress(Refined& refined, std::span<const Person> people, const pose::Skeleton& skeleton,
               std::optional<double> threshold);
 

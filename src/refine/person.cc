@@ -43,12 +43,13 @@ void map_back(std::span<const float> coords_crop_px, const pose::Box& crop_box, 
   }
 }
 
-double mean_score(const pose::Keypoints& keypoints, const pose::Skeleton& skeleton) {
+double ranking_score(const Person& person, const pose::Skeleton& skeleton) {
+  if (person.joint_scores.empty()) return person.score;
   double sum = 0;
   int count = 0;
-  for (size_t joint = 0; joint < keypoints.size(); ++joint) {
+  for (size_t joint = 0; joint < person.joint_scores.size(); ++joint) {
     if (skeleton.is_ignored(static_cast<int>(joint))) continue;
-    sum += keypoints[joint].score;
+    sum += person.joint_scores[joint];
     ++count;
   }
   return count == 0 ? 0 : sum / count;

@@ -15,10 +15,11 @@
 namespace posefix::refine {
 
 struct Person {
-  size_t picture = 0;                            // index of the picture
-  const pose::Keypoints* keypoints = nullptr;    // borrowed; [K] image_px
-  std::optional<pose::Box> box;                  // used instead of the joints' extent
-  double score = 0;                              // of the whole pose; order among equals in suppression
+  size_t picture = 0;                          // index of the picture
+  const pose::Keypoints* keypoints = nullptr;  // borrowed; [K] image_px
+  std::optional<pose::Box> box;                // used instead of the joints' extent
+  double score = 0;                            // of the whole pose
+  std::span<const double> joint_scores = {};   // [K], borrowed; of estimators that score joints only, else empty
 };
 
 // The person's box: as given, or the extent of the joints that the skeleton fills, grown 1.2x.
@@ -41,7 +42,7 @@ void mirror_pose(std::span<const float> from, std::span<const int> flip_permutat
 void map_back(std::span<const float> coords_crop_px, const pose::Box& crop_box, image::CropSize size,
               std::span<double> coords_image_px);
 
-// Mean of the joints' scores over the slots that the skeleton fills.
-double mean_score(const pose::Keypoints& keypoints, const pose::Skeleton& skeleton);
+// What duplicates are ranked by: the pose's score, or the mean of the joints' over the slots that the skeleton fills.
+double ranking_score(const Person& person, const pose::Skeleton& skeleton);
 
 }  // namespace posefix::refine

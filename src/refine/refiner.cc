@@ -108,7 +108,6 @@ Refined Refiner::run(const PictureSource& pictures, std::span<const Person> peop
   scatter(rows, order, 0, passes, width, refined.first_crop_px);
   if (options_.flip) scatter(rows, order, 1, passes, width, refined.mirrored_crop_px);
   merge_passes(refined, skeleton_, size);
-  for (const Person& person : people) refined.mean_scores.push_back(mean_score(*person.keypoints, skeleton_));
   suppress(refined, people, skeleton_, options_.nms_threshold);
   refined.times.merge = seconds_since(merge_begin);
   refined.times.total = seconds_since(begin);

@@ -22,32 +22,31 @@ namespace posefix::refine {
 
 struct RefineOptions {
   bool flip = true;                           // the mean of the crop's and the mirrored crop's answer
-  std::optional<double> nms_threshold = 0.9;  // OKS above which the pose with the lower mean score is dropped
+  std::optional<double> nms_threshold = 0.9;  // OKS above which the pose with the lower score is dropped
   int decode_threads = 2;
 };
 
 // Where the time went; seconds.
 struct RefineTimes {
   double total = 0;
-  double decode = 0;      // summed over decoding threads
-  double crop = 0;        // summed over decoding threads
-  double inference = 0;   // in the session
-  double starved = 0;     // the session had to wait for crops
-  double merge = 0;       // flip merge, map back, suppression
+  double decode = 0;     // summed over decoding threads
+  double crop = 0;       // summed over decoding threads
+  double inference = 0;  // in the session
+  double starved = 0;    // the session had to wait for crops
+  double merge = 0;      // flip merge, map back, suppression
   int64_t batches = 0;
 };
 
 // All people in the order given. N people, K joints.
 struct Refined {
-  int64_t joints = 0;                    // K
-  std::vector<pose::Box> crop_boxes;     // [N] image_px
-  std::vector<float> input_crop_px;      // [N,K,2] what the network was given
-  std::vector<float> first_crop_px;      // [N,K,2] answer on the crop
-  std::vector<float> mirrored_crop_px;   // [N,K,2] answer on the mirrored crop, mirrored back; empty without flip
-  std::vector<float> mean_crop_px;       // [N,K,2]
-  std::vector<double> coords_image_px;   // [N,K,2]
-  std::vector<double> mean_scores;       // [N] of the joints' scores
-  std::vector<uint8_t> kept;             // [N] 0: suppressed
+  int64_t joints = 0;                   // K
+  std::vector<pose::Box> crop_boxes;    // [N] image_px
+  std::vector<float> input_crop_px;     // [N,K,2] what the network was given
+  std::vector<float> first_crop_px;     // [N,K,2] answer on the crop
+  std::vector<float> mirrored_crop_px;  // [N,K,2] answer on the mirrored crop, mirrored back; empty without flip
+  std::vector<float> mean_crop_px;      // [N,K,2]
+  std::vector<double> coords_image_px;  // [N,K,2]
+  std::vector<uint8_t> kept;            // [N] 0: suppressed
   RefineTimes times;
 
   std::span<const double> coords(size_t person) const;  // [K,2] image_px

@@ -38,15 +38,21 @@ class Collector {
       at = index_.emplace(key, selection_.pictures.size() - 1).first;
     }
     selection_.entries.push_back(entry);
-    selection_.people.push_back({at->second, &pose.keypoints, pose.bbox, pose.score});
+    Person& person = selection_.people.emplace_back();
+    person.picture = at->second;
+    person.keypoints = &pose.keypoints;
+    person.box = pose.bbox;
+    person.score = pose.score;
+    if (pose.raw_score.empty()) person.joint_scores = pose.scores;
   }
 
  private:
   void check_box(const PoseResult& pose) const {
     if (!pose.bbox || (pose.bbox->w >= 0 && pose.bbox->h >= 0 && pose.bbox->w + pose.bbox->h > 0)) return;
-    throw bad_input("{}: width {} and height {}: expected a box with an extent; leave the field out to have the box made "
-                    "from the joints",
-                    place(poses_, pose, "bbox"), pose.bbox->w, pose.bbox->h);
+    throw bad_input(
+        "{}: width {} and height {}: expected a box with an extent; leave the field out to have the box made "
+        "from the joints",
+        place(poses_, pose, "bbox"), pose.bbox->w, pose.bbox->h);
   }
 
   const dataset::PoseResults& poses_;
@@ -101,9 +107,10 @@ Selection select(const dataset::PoseResults& poses, const fs::path& folder,
     });
   }
   if (!poses.entries.empty() && selection.unlisted == poses.entries.size()) {
-    throw bad_input("{}: 'image_id': not one of the {} entries is of a picture that {} lists: do they belong to another "
-                    "split?",
-                    poses.path, poses.entries.size(), annotations->path);
+    throw bad_input(
+        "{}: 'image_id': not one of the {} entries is of a picture that {} lists: do they belong to another "
+        "split?",
+        poses.path, poses.entries.size(), annotations->path);
   }
   return selection;
 }
@@ -125,9 +132,10 @@ Selection select_for_picture(const dataset::PoseResults& poses, const fs::path& 
     return entry.image_id == entries.front().image_id && entry.file_name == entries.front().file_name;
   });
   if (!is_one_picture) {
-    throw bad_input("{}: 'image_id': no entry is of {} by its name, and the entries are of several pictures; give them a "
-                    "file_name or leave only those of this picture",
-                    poses.path, picture.string());
+    throw bad_input(
+        "{}: 'image_id': no entry is of {} by its name, and the entries are of several pictures; give them a "
+        "file_name or leave only those of this picture",
+        poses.path, picture.string());
   }
   for (size_t i = 0; i < entries.size(); ++i) collector.add(i, this_picture);
   return selection;

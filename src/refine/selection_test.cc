@@ -38,10 +38,11 @@ class SelectionTest : public ::testing::Test {
   // Annotations of these pictures, category 1.
   dataset::CocoAnnotations listing(const std::vector<std::pair<int, std::string>>& pictures) {
     std::vector<std::string> images;
-    for (const auto& [id, name] : pictures) images.push_back(fmt::format(R"({{"id": {}, "file_name": "{}"}})", id, name));
-    write_file_atomically(folder_ / "annotations.json",
-                          fmt::format(R"({{"images": [{}], "annotations": [], "categories": [{{"id": 1}}]}})",
-                                      fmt::join(images, ", ")));
+    for (const auto& [id, name] : pictures)
+      images.push_back(fmt::format(R"({{"id": {}, "file_name": "{}"}})", id, name));
+    write_file_atomically(
+        folder_ / "annotations.json",
+        fmt::format(R"({{"images": [{}], "annotations": [], "categories": [{{"id": 1}}]}})", fmt::join(images, ", ")));
     return dataset::read_coco_annotations(folder_ / "annotations.json");
   }
   std::string refusal(const std::vector<std::string>& entries, const dataset::CocoAnnotations* annotations = nullptr) {

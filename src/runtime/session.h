@@ -11,6 +11,10 @@
 #include <string>
 #include <vector>
 
+namespace posefix::plan {
+class Plan;
+}
+
 namespace posefix::runtime {
 
 // What the model expects, from the plan's metadata.
@@ -26,8 +30,8 @@ struct ModelInfo {
 };
 
 struct SessionOptions {
-  std::string backend;  // "" = what the model was compiled for
-  std::string device;   // torch, ascend: "cpu", "cuda", "npu"; "" = backend's default
+  std::string backend = {};  // "" = what the model was compiled for
+  std::string device = {};   // torch, ascend: "cpu", "cuda", "npu"; "" = backend's default
   int64_t max_batch = 8;
   int threads = 0;  // 0 = all cores
 };
@@ -45,17 +49,43 @@ struct RefinedBatch {
   std::span<float> spread;  // [B,K] crop_px standard deviation of the heat map; may be empty: not wanted
 };
 
+// What one step of the model cost in a measured run.
+struct StepTime {
+  std::string name;
+  std::string kernel;    // op and implementation
+  double ms = 0;         // median over the rounds, whole batch
+  double gflop = 0;      // of the plain algorithm, whole batch
+};
+
 class Session {
  public:
   virtual ~Session() = default;
+
+  // Overlap, where a backend has it: submit() queues a batch and may return before it is done; wait() finishes the
+  // oldest one, whose output is valid from then on (before that neither input nor output may be touched). At most
+  // max_in_flight() batches between submit() and wait(). An Error from either drops every batch in flight.
+  // run() is submit() and wait(); here, without overlap, submit() is run().
+  virtual int64_t max_in_flight() const { return 1; }
+  virtual void submit(const CropBatch& input, const RefinedBatch& output) { run(input, output); }
+  virtual void wait() {}
+
   virtual const ModelInfo& info() const = 0;
   virtual int64_t max_batch() const = 0;
   // Any 1 <= B <= max_batch(). Error (failed) from the device.
   virtual void run(const CropBatch& input, const RefinedBatch& output) = 0;
+
+  // [B,h,w,C] f32 of a value that the plan keeps (compiler::CompileOptions::keep), as of the last run().
+  // Error (bad input) if the plan does not keep it or the backend cannot show it.
+  virtual std::vector<float> kept(const std::string& name) const;
+  // Times every step over some runs of the same input; empty where the backend cannot.
+  virtual std::vector<StepTime> measure_steps(const CropBatch& input, int rounds);
 };
 
 // Opens a .plan. (Snapshots are compiled first by compiler/, .om files go to backends/ascend.)
 // Error (bad input) for a corrupt, foreign or newer plan, or a backend that was not built in.
 std::unique_ptr<Session> open_session(const std::filesystem::path& plan, const SessionOptions& options);
+
+// The same for a plan in memory. The session keeps it only as long as it needs the weights.
+std::unique_ptr<Session> open_session(std::shared_ptr<const plan::Plan> plan, const SessionOptions& options);
 
 }  // namespace posefix::runtime

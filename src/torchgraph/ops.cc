@@ -7,14 +7,22 @@ namespace {
 
 bool symmetric(const Pads& pads) { return pads[0] == pads[1] && pads[2] == pads[3]; }
 
+double middle(int64_t count) { return static_cast<double>(count - 1) / 2; }
+
 // [count] 0, 1, 2, ...
 at::Tensor indices(int64_t count, const at::TensorOptions& options) { return at::arange(count, options); }
 
-// [h*w, 2] (x, y) of every cell
-at::Tensor cell_grid(int64_t height, int64_t width, const at::TensorOptions& options) {
-  const at::Tensor x = indices(width, options).view({1, width}).expand({height, width});
-  const at::Tensor y = indices(height, options).view({height, 1}).expand({height, width});
+// [h*w, 2] (x, y) of every cell from the map's middle. From the middle, since a sum of probabilities that is off by one
+// rounding moves a coordinate by that share of its distance from the origin.
+at::Tensor centred_grid(int64_t height, int64_t width, const at::TensorOptions& options) {
+  const at::Tensor x = (indices(width, options) - middle(width)).view({1, width}).expand({height, width});
+  const at::Tensor y = (indices(height, options) - middle(height)).view({height, 1}).expand({height, width});
   return at::stack({x, y}, 2).view({height * width, 2});
+}
+
+// logits [B,K,h,w] -> [B,K,2] expected cell from the middle
+at::Tensor expected_cell(const at::Tensor& probability, const at::Tensor& grid) {
+  return at::matmul(probability, grid) / probability.sum(2, true);
 }
 
 }  // namespace
@@ -61,13 +69,16 @@ at::Tensor max_pool(const at::Tensor& x, int64_t kernel, int64_t stride, const P
 at::Tensor heatmap_softmax(const at::Tensor& logits) { return at::softmax(logits.flatten(2), 2); }
 
 at::Tensor soft_argmax(const at::Tensor& logits) {
-  return at::matmul(heatmap_softmax(logits), cell_grid(logits.size(2), logits.size(3), logits.options()));
+  const int64_t height = logits.size(2);
+  const int64_t width = logits.size(3);
+  const at::Tensor from_middle = expected_cell(heatmap_softmax(logits), centred_grid(height, width, logits.options()));
+  return at::stack({from_middle.select(2, 0) + middle(width), from_middle.select(2, 1) + middle(height)}, 2);
 }
 
 at::Tensor heatmap_spread(const at::Tensor& logits) {
   const at::Tensor probability = heatmap_softmax(logits);                                           // [B,K,h*w]
-  const at::Tensor grid = cell_grid(logits.size(2), logits.size(3), logits.options());              // [h*w,2]
-  const at::Tensor mean = at::matmul(probability, grid);                                            // [B,K,2]
+  const at::Tensor grid = centred_grid(logits.size(2), logits.size(3), logits.options());           // [h*w,2]
+  const at::Tensor mean = expected_cell(probability, grid);                                         // [B,K,2]
   const at::Tensor squared = (grid.unsqueeze(0).unsqueeze(0) - mean.unsqueeze(2)).square().sum(3);  // [B,K,h*w]
   return (probability * squared).sum(2).sqrt();
 }

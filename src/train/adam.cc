@@ -141,6 +141,6 @@ double add_weight_decay(const at::Tensor& values, at::Tensor& gradients, int64_t
   return 0.5 * decay * sum_of_squares(decaying);
 }
 
-double norm(const at::Tensor& flat) { return std::sqrt(sum_of_squares(flat)); }
+double l2_norm(const at::Tensor& flat) { return std::sqrt(sum_of_squares(flat)); }
 
 }  // namespace posefix::train

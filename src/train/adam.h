@@ -48,6 +48,6 @@ class Adam {
 double add_weight_decay(const at::Tensor& values, at::Tensor& gradients, int64_t count, double decay);
 
 // sqrt of the sum of squares, summed likewise.
-double norm(const at::Tensor& flat);
+double l2_norm(const at::Tensor& flat);
 
 }  // namespace posefix::train

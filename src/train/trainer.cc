@@ -1,6 +1,7 @@
 #include "train/trainer.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
 #include <array>
 #include <cmath>
@@ -115,13 +116,29 @@ double Trainer::update(double rate) {
   at::Tensor gradients = network_.flat_gradients();
   double gradient_norm = 0;
   if (config_.clip_norm > 0) {
-    gradient_norm = norm(gradients);
+    gradient_norm = l2_norm(gradients);
     if (gradient_norm > config_.clip_norm) gradients.mul_(config_.clip_norm / gradient_norm);
   }
   at::Tensor values = network_.flat_values();
   adam_.step(values, gradients, rate);
   if (average_.defined()) average_.add_((values - average_).mul_(1 - config_.ema_decay));
   return gradient_norm;
+}
+
+std::vector<std::string> Trainer::non_finite_values(const sample::Batch& batch) {
+  std::vector<std::string> names;
+  for (const graph::Node& node : network_.graph().nodes()) {
+    if (node.op != graph::Op::kInput && node.op != graph::Op::kWeight) names.push_back(node.name);
+  }
+  const auto values = network_.forward(inputs(batch), torchgraph::Mode::kTraining, names);
+  std::vector<std::string> found;
+  for (const torchgraph::Variable& variable : network_.variables()) {
+    if (!variable.value.isfinite().all().item<bool>()) found.push_back(variable.name);
+  }
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (!values[i].isfinite().all().item<bool>()) found.push_back(names[i]);
+  }
+  return found;
 }
 
 void Trainer::store(tensorfile::Snapshot& snapshot) {

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <span>
+#include <string>
+#include <vector>
 
 #include "graph/graph.h"
 #include "sample/sample.h"
@@ -44,6 +46,9 @@ class Trainer {
   // variables and state of a snapshot; and back (Error (bad input) names what is missing or does not fit).
   void store(tensorfile::Snapshot& snapshot);
   void restore(const tensorfile::Snapshot& snapshot, const std::string& source);
+
+  // Names of the values of a training pass that hold a NaN or an infinity, in the order they are computed.
+  std::vector<std::string> non_finite_values(const sample::Batch& batch);
 
   Adam& adam() { return adam_; }
 

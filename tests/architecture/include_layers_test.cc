@@ -29,7 +29,7 @@ const std::map<std::string, Names> kAllowed = {
     {"model", {"graph", "pose", "tensorfile"}},
     {"exporters", {"graph", "tensorfile"}},
     {"plan", {}},
-    {"compiler", {"graph", "plan", "model", "tensorfile"}},
+    {"compiler", {"graph", "plan", "model", "tensorfile", "runtime"}},
     {"torchgraph", {"graph", "tensorfile"}},
     {"runtime", {"plan"}},
     {"runtime/backends/torch", {"plan", "runtime", "torchgraph", "model", "tensorfile"}},

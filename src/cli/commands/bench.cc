@@ -1,0 +1,142 @@
+// posefix bench: speed of an offline model on this machine. One image is one person: pose rendering, network and
+// decoding; cropping excluded.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/interrupt.h"
+#include "base/rng.h"
+#include "base/threads.h"
+#include "cli/command.h"
+#include "compiler/open_model.h"
+
+namespace posefix::cli {
+namespace {
+
+struct Arguments {
+  std::string model;
+  runtime::SessionOptions session;
+  int rounds = 0;
+  double seconds = 3;
+  bool json = false;
+  bool layers = false;
+};
+
+// Noise crops with all joints inside: the time does not depend on what the picture shows.
+struct Persons {
+  std::vector<uint8_t> crops;
+  std::vector<float> pose;
+  std::vector<float> valid;
+  std::vector<float> coords;
+  std::vector<float> spread;
+  int64_t size;
+
+  Persons(const runtime::ModelInfo& info, int64_t count) : size(count) {
+    Rng rng(1, 0, 0);
+    crops.resize(static_cast<size_t>(count * info.height * info.width * 3));
+    for (uint8_t& value : crops) value = static_cast<uint8_t>(rng.below(256));
+    for (int64_t joint = 0; joint < count * info.joints; ++joint) {
+      pose.push_back(static_cast<float>(rng.uniform(0, static_cast<double>(info.width))));
+      pose.push_back(static_cast<float>(rng.uniform(0, static_cast<double>(info.height))));
+    }
+    valid.assign(static_cast<size_t>(count * info.joints), 1.0F);
+    coords.resize(pose.size());
+    spread.resize(valid.size());
+  }
+  runtime::CropBatch input() const { return {size, crops, pose, valid}; }
+  runtime::RefinedBatch output() { return {coords, spread}; }
+};
+
+std::vector<double> measure_ms(runtime::Session& session, Persons& persons, const Arguments& arguments) {
+  using Clock = std::chrono::steady_clock;
+  constexpr size_t kLeastRounds = 15;
+  std::vector<double> ms;
+  session.run(persons.input(), persons.output());
+  const auto begin = Clock::now();
+  for (;;) {
+    throw_if_interrupted();
+    const auto start = Clock::now();
+    session.run(persons.input(), persons.output());
+    const auto end = Clock::now();
+    ms.push_back(std::chrono::duration<double, std::milli>(end - start).count());
+    const bool by_rounds = arguments.rounds > 0;
+    if (by_rounds && ms.size() >= static_cast<size_t>(arguments.rounds)) break;
+    const double elapsed = std::chrono::duration<double>(end - begin).count();
+    if (!by_rounds && ms.size() >= kLeastRounds && elapsed >= arguments.seconds) break;
+  }
+  std::sort(ms.begin(), ms.end());
+  return ms;
+}
+
+double percentile(const std::vector<double>& sorted, double fraction) {
+  return sorted[std::min(sorted.size() - 1, static_cast<size_t>(fraction * static_cast<double>(sorted.size())))];
+}
+
+nlohmann::ordered_json layers_json(const std::vector<runtime::StepTime>& steps) {
+  auto list = nlohmann::ordered_json::array();
+  for (const runtime::StepTime& step : steps) {
+    list.push_back({{"name", step.name}, {"kernel", step.kernel}, {"ms", step.ms}, {"gflop", step.gflop}});
+  }
+  return list;
+}
+
+void print_layers(const std::vector<runtime::StepTime>& steps) {
+  double total = 0;
+  for (const runtime::StepTime& step : steps) total += step.ms;
+  std::printf("%9s %6s %9s  %s\n", "ms", "share", "GFLOP/s", "step");
+  for (const runtime::StepTime& step : steps) {
+    const double speed = step.gflop > 0 ? step.gflop / (step.ms * 1e-3) : 0;
+    std::printf("%9.3f %5.1f%% %9.1f  %s (%s)\n", step.ms, 100 * step.ms / total, speed, step.name.c_str(),
+                step.kernel.c_str());
+  }
+  std::printf("%9.3f\n", total);
+}
+
+void run(const Arguments& arguments) {
+  const auto session = compiler::open_model(arguments.model, arguments.session);
+  const int64_t batch = arguments.session.max_batch;
+  const int threads = arguments.session.threads > 0 ? arguments.session.threads : available_cores();
+  Persons persons(session->info(), batch);
+  const std::vector<double> ms = measure_ms(*session, persons, arguments);
+  const double median = percentile(ms, 0.5);
+  const double rate = static_cast<double>(batch) / (median * 1e-3);
+  constexpr int kLayerRounds = 9;
+  std::vector<runtime::StepTime> steps;
+  if (arguments.layers) steps = session->measure_steps(persons.input(), kLayerRounds);
+  if (arguments.json) {
+    nlohmann::ordered_json result{
+        {"images_per_second", rate},
+        {"latency_ms", {{"p50", median}, {"p90", percentile(ms, 0.9)}, {"p99", percentile(ms, 0.99)}}},
+        {"batch", batch},
+        {"threads", threads},
+        {"precision", session->info().precision},
+        {"backend", session->info().backend}};
+    if (arguments.layers) result["layers"] = layers_json(steps);
+    std::printf("%s\n", result.dump().c_str());
+    return;
+  }
+  std::printf("%s %s, batch %lld, %d thread%s: %.2f images/s; latency p50 %.2f ms, p90 %.2f ms, p99 %.2f ms\n",
+              session->info().backend.c_str(), session->info().precision.c_str(), static_cast<long long>(batch), threads,
+              threads == 1 ? "" : "s", rate, median, percentile(ms, 0.9), percentile(ms, 0.99));
+  if (arguments.layers) print_layers(steps);
+}
+
+std::function<void()> setup(CLI::App& app) {
+  const auto arguments = std::make_shared<Arguments>();
+  app.add_option("model", arguments->model, "plan or snapshot")->required();
+  app.add_option("--batch", arguments->session.max_batch, "persons at a time")->capture_default_str();
+  app.add_option("--threads", arguments->session.threads, "0: all cores")->capture_default_str();
+  app.add_option("--backend", arguments->session.backend, "cpu, reference or torch; default: what the plan is for");
+  app.add_option("--rounds", arguments->rounds, "runs to measure; default: as many as fit into --seconds, at least 15");
+  app.add_option("--seconds", arguments->seconds, "time to spend")->capture_default_str();
+  app.add_flag("--json", arguments->json, "machine-readable result");
+  app.add_flag("--layers", arguments->layers, "time of every step");
+  return [arguments] { run(*arguments); };
+}
+
+const CommandRegistration registration{"bench", "speed of an offline model on this machine", &setup};
+
+}  // namespace
+}  // namespace posefix::cli

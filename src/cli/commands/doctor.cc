@@ -1,0 +1,102 @@
+// posefix doctor: what of this machine posefix can use, what is missing, and how to get it.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/spelling.h"
+#include "cli/command.h"
+#include "cli/doctor/probe.h"
+
+namespace posefix::cli {
+namespace {
+
+using doctor::DeviceReport;
+using doctor::Finding;
+using Json = nlohmann::ordered_json;
+
+struct Flags {
+  std::string device;
+  bool json = false;
+};
+
+struct Probe {
+  const char* device;
+  DeviceReport (*run)();
+};
+constexpr Probe kProbes[] = {{"cpu", &doctor::probe_cpu}, {"cuda", &doctor::probe_cuda}};
+
+std::vector<DeviceReport> probe(const std::string& device) {
+  std::vector<DeviceReport> reports;
+  std::vector<std::string> known;
+  for (const Probe& candidate : kProbes) {
+    known.emplace_back(candidate.device);
+    if (device.empty() || device == candidate.device) reports.push_back(candidate.run());
+  }
+  if (reports.empty()) {
+    throw bad_input("--device {}: expected cpu, cuda or npu; the nearest is {}", device, nearest_name(device, known));
+  }
+  return reports;
+}
+
+void print_json(const std::vector<DeviceReport>& reports) {
+  Json devices;
+  for (const DeviceReport& report : reports) {
+    Json findings = Json::array();
+    for (const Finding& finding : report.findings) {
+      findings.push_back({{"what", finding.what},
+                          {"status", doctor::status_name(finding.status)},
+                          {"found", finding.found},
+                          {"advice", finding.advice}});
+    }
+    devices[report.device] = {{"works", report.refines || report.trains},
+                              {"refines", report.refines},
+                              {"trains", report.trains},
+                              {"findings", findings}};
+  }
+  fmt::print("{}\n", Json{{"devices", devices}}.dump(2, ' ', false, Json::error_handler_t::replace));
+}
+
+std::string verdict(const DeviceReport& report) {
+  if (report.refines && report.trains) return "refines and trains";
+  if (report.refines) return "refines; does not train";
+  return report.trains ? "trains; does not refine" : "cannot be used";
+}
+
+void print_table(const std::vector<DeviceReport>& reports) {
+  for (const DeviceReport& report : reports) {
+    fmt::print("{}: {}\n", report.device, verdict(report));
+    for (const Finding& finding : report.findings) {
+      fmt::print("  {:<8} {:<20} {}\n", doctor::status_name(finding.status), finding.what, finding.found);
+      if (!finding.advice.empty()) fmt::print("  {:<8} {:<20} -> {}\n", "", "", finding.advice);
+    }
+  }
+}
+
+void run(const Flags& flags) {
+  const std::vector<DeviceReport> reports = probe(flags.device);
+  if (flags.json) {
+    print_json(reports);
+  } else {
+    print_table(reports);
+  }
+  const DeviceReport& asked = reports.front();  // without --device: the CPU
+  if (!asked.refines && !asked.trains) {
+    std::fflush(stdout);
+    throw failed("the device {} cannot be used on this machine; what is missing stands above", asked.device);
+  }
+}
+
+std::function<void()> setup(CLI::App& app) {
+  auto flags = std::make_shared<Flags>();
+  app.add_option("--device", flags->device, "cpu, cuda or npu: that one alone, exit code 0 if it would work");
+  app.add_flag("--json", flags->json, "print JSON instead of a table");
+  return [flags] { run(*flags); };
+}
+
+const CommandRegistration registration{"doctor", "what of this machine can be used, and what is missing", &setup};
+
+}  // namespace
+}  // namespace posefix::cli

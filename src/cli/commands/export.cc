@@ -1,0 +1,93 @@
+// posefix export: a snapshot as a frozen TensorFlow graph, an ONNX model or a TensorFlow checkpoint.
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "base/error.h"
+#include "cli/command.h"
+#include "cli/network_file.h"
+#include "exporters/graphdef_write.h"
+#include "exporters/onnx_write.h"
+#include "model/posefix_net.h"
+#include "tensorfile/checkpoint.h"
+
+namespace posefix::cli {
+namespace {
+
+struct ExportFlags {
+  std::string model;
+  std::string format;
+  std::string out;
+  int64_t batch = 0;
+  int64_t opset = 13;
+  bool flip = false;
+  bool no_decode = false;
+};
+
+void require_onnx(const ExportFlags& flags) {
+  if (flags.format == "onnx") return;
+  if (flags.flip) throw bad_input("--flip: only an ONNX model can hold the flip test (--format onnx)");
+  if (flags.no_decode) throw bad_input("--no-decode: only for --format onnx");
+}
+
+void export_onnx(const ExportFlags& flags, const NetworkFile& network) {
+  exporters::OnnxOptions options;
+  options.opset = flags.opset;
+  options.batch = flags.batch;
+  options.decode = !flags.no_decode;
+  options.flip = flags.flip;
+  const graph::Node& image = network.graph.node(network.graph.find("image"));
+  const graph::Node& rendering = network.graph.node(network.graph.find("input_heatmap"));
+  options.metadata = {
+      {"posefix.input_size", fmt::format("{}x{}", image.type.shape.at(1), image.type.shape.at(2))},
+      {"posefix.preprocessing",
+       fmt::format("image: BGR, float, minus ({}, {}, {}), NHWC; pose: crop px, x then y; valid: 0 or 1",
+                   model::kImageMeanBgr[0], model::kImageMeanBgr[1], model::kImageMeanBgr[2])},
+      {"posefix.sigma_px", fmt::format("{}", rendering.attrs.sigma)},
+      {"posefix.outputs",
+       options.decode ? "coords: crop px, x then y; spread: crop px" : "logits_nhwc: heat maps before the softmax"},
+      {"posefix.config", network.config_yaml},
+      {"posefix.skeleton", network.skeleton_yaml}};
+  if (!network.skeleton_yaml.empty()) {
+    const pose::Skeleton skeleton = pose::Skeleton::parse(network.skeleton_yaml, flags.model + ": posefix.skeleton");
+    options.metadata["posefix.joints"] = fmt::format("{}", fmt::join(skeleton.joints, ","));
+    for (const int partner : skeleton.flip_permutation()) options.mirror.push_back(partner);
+  } else if (flags.flip) {
+    throw bad_input("{}: carries no skeleton, so --flip does not know which joints to swap", flags.model);
+  }
+  exporters::write_onnx(flags.out, network.graph, network.weights, options);
+}
+
+void run(const ExportFlags& flags) {
+  require_onnx(flags);
+  const NetworkFile network = read_network_file(flags.model);
+  if (flags.format == "pb") {
+    exporters::write_graphdef(flags.out, network.graph, network.weights, {.batch = flags.batch});
+  } else if (flags.format == "onnx") {
+    export_onnx(flags, network);
+  } else if (flags.format == "tf-v1") {
+    tensorfile::write_checkpoint_v1(flags.out, network.weights);
+  } else {
+    tensorfile::write_checkpoint_v2(flags.out, network.weights);
+  }
+  std::fprintf(stderr, "wrote %s: %zu variables\n", flags.out.c_str(), network.weights.size());
+}
+
+std::function<void()> setup(CLI::App& app) {
+  const auto flags = std::make_shared<ExportFlags>();
+  app.add_option("model", flags->model, "a snapshot (or a .pb or .onnx file)")->required();
+  app.add_option("--format", flags->format, "pb, onnx, tf-v2 (a checkpoint's prefix) or tf-v1")
+      ->required()
+      ->check(CLI::IsMember({"pb", "onnx", "tf-v2", "tf-v1"}));
+  app.add_option("--out", flags->out, "the file to write; tf-v2: the prefix")->required();
+  app.add_option("--batch", flags->batch, "pb, onnx: fixed batch size; 0 = any")->check(CLI::Range(0, 65536));
+  app.add_option("--opset", flags->opset, "onnx: operator set, 13 to 17")->check(CLI::Range(13, 17));
+  app.add_flag("--flip", flags->flip, "onnx: run the mirrored picture too and merge both answers in the model");
+  app.add_flag("--no-decode", flags->no_decode, "onnx: leave the decoding out; the output is heat maps");
+  return [flags] { run(*flags); };
+}
+
+const CommandRegistration registration{"export", "a snapshot as .pb, .onnx or TensorFlow checkpoint", &setup};
+
+}  // namespace
+}  // namespace posefix::cli

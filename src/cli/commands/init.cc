@@ -1,0 +1,133 @@
+// posefix init: a snapshot of a configuration's network, with fresh weights or weights taken from another file.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/options.h"
+#include "cli/command.h"
+#include "cli/network_file.h"
+#include "model/posefix_net.h"
+#include "model/transfer.h"
+#include "pose/skeleton.h"
+#include "tensorfile/checkpoint.h"
+#include "tensorfile/snapshot.h"
+
+namespace posefix::cli {
+namespace {
+
+struct InitFlags {
+  std::string config;
+  std::string out;
+  std::string from;
+  std::vector<std::string> set;
+  bool partial = false;
+  bool json = false;
+};
+
+struct Configuration {
+  model::ModelConfig model;
+  int64_t seed = 1;
+  std::string yaml;  // resolved
+};
+
+Configuration read_configuration(const InitFlags& flags) {
+  Configuration configuration;
+  Options options;
+  model::add_options(options, configuration.model);
+  options.add("train.seed", &configuration.seed, "of initial weights");
+  for (const char* section : {"train", "data", "augment"}) options.pass_over(section);
+  options.load(flags.config);
+  for (const std::string& assignment : flags.set) options.set(assignment);
+  configuration.yaml = options.resolved_yaml();
+  return configuration;
+}
+
+void read_joints(const std::map<std::string, std::string>& metadata, model::TransferSource& source) {
+  const auto skeleton = metadata.find("posefix.skeleton");
+  if (skeleton == metadata.end() || skeleton->second.empty()) return;
+  source.joints = pose::Skeleton::parse(skeleton->second, source.name + ": posefix.skeleton").joints;
+}
+
+model::TransferSource read_source(const std::string& path) {
+  model::TransferSource source;
+  source.name = path;
+  if (is_exported_model(path)) {
+    NetworkFile network = read_network_file(path);
+    source.tensors = std::move(network.weights);
+    read_joints(network.metadata, source);
+    return source;
+  }
+  tensorfile::Checkpoint checkpoint = tensorfile::open_checkpoint(path);
+  tensorfile::check_sound(checkpoint);
+  read_joints(checkpoint.metadata, source);
+  for (tensorfile::CheckpointTensor& tensor : checkpoint.tensors) {
+    source.tensors.emplace(tensor.name, std::move(tensor.value));
+  }
+  return source;
+}
+
+void print_table(const InitFlags& flags, const model::Transfer& transfer) {
+  std::map<std::string, int64_t> counts;
+  for (const model::TransferRow& row : transfer.rows) ++counts[row.outcome];
+  if (flags.json) {
+    nlohmann::ordered_json json = {{"from", flags.from}, {"counts", counts}, {"step", transfer.step}};
+    for (const model::TransferRow& row : transfer.rows) {
+      json["rows"].push_back({{"outcome", row.outcome}, {"name", row.name}, {"detail", row.detail}});
+    }
+    std::printf("%s\n", json.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
+    return;
+  }
+  for (const auto& [outcome, count] : counts)
+    std::printf("%-8s %lld\n", outcome.c_str(), static_cast<long long>(count));
+  for (const model::TransferRow& row : transfer.rows) {
+    const bool expected = row.outcome == "loaded" || row.outcome == "state";
+    if (!expected) std::printf("  %-8s %-64s %s\n", row.outcome.c_str(), row.name.c_str(), row.detail.c_str());
+  }
+  if (!transfer.state.empty()) {
+    std::printf("Adam's state after %lld steps was taken over\n", static_cast<long long>(transfer.step));
+  }
+}
+
+void run(const InitFlags& flags) {
+  const Configuration configuration = read_configuration(flags);
+  std::fprintf(stderr, "%s", configuration.yaml.c_str());
+  const pose::Skeleton skeleton = pose::Skeleton::load(configuration.model.skeleton);
+  const graph::Graph graph = model::build(configuration.model, skeleton.size());
+  tensorfile::Snapshot snapshot;
+  snapshot.variables = model::initialise(graph, static_cast<uint64_t>(configuration.seed));
+  int64_t step = 0;
+  if (!flags.from.empty()) {
+    model::Transfer transfer =
+        model::transfer(graph, std::move(snapshot.variables), skeleton.joints, read_source(flags.from), flags.partial);
+    print_table(flags, transfer);
+    snapshot.variables = std::move(transfer.variables);
+    snapshot.state = std::move(transfer.state);
+    step = transfer.step;
+  }
+  snapshot.metadata = {{"posefix.config", configuration.yaml},
+                       {"posefix.skeleton", skeleton.yaml},
+                       {"posefix.step", std::to_string(step)}};
+  tensorfile::write_snapshot(flags.out, snapshot);
+  std::fprintf(stderr, "wrote %s: %zu variables\n", flags.out.c_str(), snapshot.variables.size());
+}
+
+std::function<void()> setup(CLI::App& app) {
+  const auto flags = std::make_shared<InitFlags>();
+  app.add_option("--config", flags->config, "the network's configuration (YAML)")->required();
+  app.add_option("--out", flags->out, "the snapshot to write (.safetensors)")->required();
+  app.add_option("--from", flags->from,
+                 "take weights from: TensorFlow V1 file, V2 prefix, safetensors, frozen .pb, .onnx; ImageNet's or a "
+                 "whole PoseFix");
+  app.add_option("--set", flags->set, "key=value, over the configuration")->take_all();
+  app.add_flag("--partial", flags->partial, "take what fits from a file of another network");
+  app.add_flag("--json", flags->json, "print what was taken as JSON");
+  return [flags] { run(*flags); };
+}
+
+const CommandRegistration registration{"init", "a new snapshot, with fresh weights or weights of another file", &setup};
+
+}  // namespace
+}  // namespace posefix::cli

@@ -1,0 +1,240 @@
+// posefix refine MODEL --images DIR --poses P.json --out R.json: better poses for a folder of pictures.
+// posefix refine MODEL --image X.jpg --poses P.json --draw out.png: for one picture.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <memory>
+#include <optional>
+
+#include "base/error.h"
+#include "base/interrupt.h"
+#include "base/progress.h"
+#include "base/threads.h"
+#include "cli/command.h"
+#include "cli/open_model.h"
+#include "dataset/pose_results.h"
+#include "refine/refiner.h"
+#include "refine/selection.h"
+#include "report/before_after.h"
+
+namespace posefix::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Flags {
+  fs::path model, images, image, poses, annotations, out, draw;
+  std::string nms = "0.9";
+  std::string trust = "raw";
+  std::string skeleton;
+  runtime::SessionOptions session;
+  bool no_flip = false;
+  bool stats = false;
+  bool json = false;
+};
+
+std::optional<double> nms_threshold(const std::string& text) {
+  if (text == "off") return std::nullopt;
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !(value > 0 && value <= 1)) {
+    throw bad_input("--nms {}: expected an OKS above 0 and up to 1, or off", text);
+  }
+  return value;
+}
+
+void check(const Flags& flags) {
+  const bool one = !flags.image.empty();
+  if (one == !flags.images.empty()) throw bad_input("give --images DIR or --image X.jpg, one of the two");
+  if (one && !flags.annotations.empty()) throw bad_input("--annotations goes with --images, not with --image");
+  if (flags.out.empty() && flags.draw.empty()) {
+    throw bad_input("nothing to write: give --out R.json, --draw {} or both", one ? "out.png" : "DIR");
+  }
+  if (flags.trust != "raw") {
+    throw bad_input("--trust {}: {} carries no calibration; use --trust raw", flags.trust, flags.model.string());
+  }
+  const auto check_folder = [](const fs::path& file, const char* flag) {
+    const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
+    std::error_code ignored;
+    if (!file.empty() && !fs::is_directory(folder, ignored)) {
+      throw bad_input("{} {}: the folder {} does not exist", flag, file.string(), folder.string());
+    }
+  };
+  check_folder(flags.out, "--out");
+  check_folder(flags.draw, "--draw");
+}
+
+pose::Skeleton skeleton_of(const Flags& flags, const runtime::ModelInfo& info) {
+  if (!flags.skeleton.empty()) return pose::Skeleton::load(flags.skeleton);
+  if (info.skeleton_yaml.empty()) {
+    throw bad_input("{}: names no skeleton; give one with --skeleton", flags.model.string());
+  }
+  return pose::Skeleton::parse(info.skeleton_yaml, flags.model.string() + ": skeleton");
+}
+
+refine::Selection select_people(const Flags& flags, const dataset::PoseResults& poses, int joints) {
+  if (!flags.image.empty()) return refine::select_for_picture(poses, flags.image);
+  if (flags.annotations.empty()) return refine::select(poses, flags.images, nullptr);
+  const dataset::CocoAnnotations annotations =
+      dataset::read_coco_annotations(flags.annotations, {.joints = joints, .require_area = false});
+  refine::Selection selection = refine::select(poses, flags.images, &annotations);
+  if (selection.left_out() > 0) {
+    fmt::print(
+        stderr,
+        "refine: {} of {} entries are left out: {} of pictures that {} does not list, {} of other categories, {} "
+        "with a score of 0 or less\n",
+        selection.left_out(), poses.entries.size(), selection.unlisted, flags.annotations.string(),
+        selection.other_category, selection.no_score);
+  }
+  return selection;
+}
+
+// A damaged picture is reported with the entry that needs it.
+image::Image decode(const dataset::PoseResults& poses, const refine::Selection& selection, size_t picture) {
+  try {
+    return image::decode(selection.pictures[picture]);
+  } catch (const Error& error) {
+    size_t i = 0;
+    while (selection.people[i].picture != picture) ++i;
+    throw error.within(fmt::format("{}: entry {}: 'image_id'", poses.path, poses.entries[selection.entries[i]].index));
+  }
+}
+
+void write_results(const fs::path& path, const dataset::PoseResults& poses, const refine::Selection& selection,
+                   const refine::Refined& refined) {
+  std::vector<dataset::RefinedPose> results;
+  for (size_t i = 0; i < selection.entries.size(); ++i) {
+    if (refined.kept[i] == 0) continue;
+    dataset::RefinedPose result{selection.entries[i], {}, std::round(selection.people[i].score * 1e4) / 1e4};
+    const std::span<const double> coords = refined.coords(i);
+    for (size_t j = 0; j < coords.size(); j += 2) result.keypoints.push_back({coords[j], coords[j + 1], 1});
+    results.push_back(std::move(result));
+  }
+  dataset::write_pose_results(path, poses, results);
+}
+
+// DIR/val_000000000785_before_after.jpg for the picture val/000000000785.jpg.
+fs::path drawing_of(const Flags& flags, const fs::path& picture) {
+  std::string name = picture.lexically_relative(flags.images).replace_extension().generic_string();
+  std::replace(name.begin(), name.end(), '/', '_');
+  return flags.draw / (name + "_before_after.jpg");
+}
+
+// By picture: everyone's pose before and after; `after` holds the poses that the pairs point to.
+std::vector<std::vector<report::PosePair>> pairs_by_picture(const refine::Selection& selection,
+                                                            const refine::Refined& refined,
+                                                            std::vector<pose::Keypoints>& after) {
+  after.resize(selection.people.size());
+  std::vector<std::vector<report::PosePair>> pairs(selection.pictures.size());
+  for (size_t i = 0; i < selection.people.size(); ++i) {
+    const std::span<const double> coords = refined.coords(i);
+    for (size_t j = 0; j < coords.size(); j += 2) after[i].push_back({coords[j], coords[j + 1], 1});
+    const refine::Person& person = selection.people[i];
+    pairs[person.picture].push_back({person.keypoints, refined.kept[i] != 0 ? &after[i] : nullptr});
+  }
+  return pairs;
+}
+
+void draw(const Flags& flags, const pose::Skeleton& skeleton, const refine::Selection& selection,
+          const refine::Refined& refined) {
+  std::vector<pose::Keypoints> after;
+  const std::vector<std::vector<report::PosePair>> pairs = pairs_by_picture(selection, refined, after);
+  const bool one = !flags.image.empty();
+  if (!one) fs::create_directories(flags.draw);
+  Progress progress("draw", "pictures", static_cast<int64_t>(pairs.size()));
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    throw_if_interrupted();
+    const fs::path& picture = selection.pictures[i];
+    const image::Image panel = report::before_after(image::decode(picture), skeleton, report::change_of(pairs[i]));
+    image::encode(panel, one ? flags.draw : drawing_of(flags, picture));
+    progress.update(static_cast<int64_t>(i + 1));
+  }
+  progress.finish();
+}
+
+void print_stats(const Flags& flags, const refine::Refined& refined, const runtime::Session& session) {
+  const refine::RefineTimes& t = refined.times;
+  const double people_per_second = t.total > 0 ? static_cast<double>(refined.kept.size()) / t.total : 0;
+  if (flags.json) {
+    fmt::print(
+        "{{\"people\": {}, \"people_per_second\": {:.3f}, \"backend\": \"{}\", \"batch\": {}, \"batches\": {}, "
+        "\"seconds\": {{\"total\": {:.4f}, \"inference\": {:.4f}, \"waiting_for_crops\": {:.4f}, \"decode\": {:.4f}, "
+        "\"crop\": {:.4f}, \"merge\": {:.4f}}}}}\n",
+        refined.kept.size(), people_per_second, session.info().backend, session.max_batch(), t.batches, t.total,
+        t.inference, t.starved, t.decode, t.crop, t.merge);
+    return;
+  }
+  const auto row = [&](const char* name, double seconds, const char* note) {
+    fmt::print("{:<20} {:>9.3f} s {:>6.1f} %  {}\n", name, seconds, t.total > 0 ? 100 * seconds / t.total : 0, note);
+  };
+  row("total", t.total, "");
+  row("  inference", t.inference, "");
+  row("  waiting for crops", t.starved, "the network idle");
+  row("  merge and NMS", t.merge, "");
+  row("beside: decode", t.decode, "summed over threads, overlaps inference");
+  row("beside: crop", t.crop, "summed over threads, overlaps inference");
+  fmt::print("{} people, {:.2f} people/s, {} batches of up to {} crops on {}\n", refined.kept.size(), people_per_second,
+             t.batches, session.max_batch(), session.info().backend);
+}
+
+void run(const Flags& flags) {
+  check(flags);
+  refine::RefineOptions options;
+  options.flip = !flags.no_flip;
+  options.nms_threshold = nms_threshold(flags.nms);
+  const int cores = flags.session.threads > 0 ? flags.session.threads : available_cores();
+  options.decode_threads = std::clamp(cores, 1, 4);
+
+  const std::unique_ptr<runtime::Session> session = open_model(flags.model, flags.session);
+  refine::Refiner refiner(*session, skeleton_of(flags, session->info()), options);
+  const int joints = refiner.skeleton().size();
+  const dataset::PoseResults poses = dataset::read_pose_results(flags.poses, {.joints = joints});
+  const refine::Selection selection = select_people(flags, poses, joints);
+
+  Progress progress("refine", "people", static_cast<int64_t>(selection.people.size()));
+  const refine::Refined refined = refiner.run([&](size_t picture) { return decode(poses, selection, picture); },
+                                              selection.people, [&](int64_t people) { progress.update(people); });
+  progress.finish();
+  if (!flags.out.empty()) write_results(flags.out, poses, selection, refined);
+  if (!flags.draw.empty()) draw(flags, refiner.skeleton(), selection, refined);
+
+  const auto kept = static_cast<size_t>(std::count(refined.kept.begin(), refined.kept.end(), 1));
+  fmt::print(stderr, "refine: people {}, pictures {}, duplicates removed {}\n", refined.kept.size(),
+             selection.pictures.size(), refined.kept.size() - kept);
+  if (flags.stats || flags.json) print_stats(flags, refined, *session);
+}
+
+std::function<void()> setup(CLI::App& app) {
+  auto flags = std::make_shared<Flags>();
+  app.add_option("MODEL", flags->model, "offline model (.plan) or snapshot (.safetensors, compiled in memory)")
+      ->required();
+  app.add_option("--images", flags->images, "folder of pictures");
+  app.add_option("--image", flags->image, "one picture instead of a folder");
+  app.add_option("--poses", flags->poses, "input poses, COCO keypoint results")->required();
+  app.add_option("--annotations", flags->annotations,
+                 "COCO annotations: file names of the pictures, and which entries are refined");
+  app.add_option("--out", flags->out, "refined poses, in the order and with all fields of the input");
+  app.add_option("--draw", flags->draw, "folder for before/after pictures (with --image: the file)");
+  app.add_option("--batch", flags->session.max_batch, "crops a run; with the flip test a person takes two")
+      ->capture_default_str();
+  app.add_option("--threads", flags->session.threads, "0: all cores")->capture_default_str();
+  app.add_flag("--no-flip", flags->no_flip, "leave out the flip test: twice as fast, less exact");
+  app.add_option("--nms", flags->nms, "OKS above which the weaker of two poses is removed, or off")
+      ->capture_default_str();
+  app.add_option("--trust", flags->trust, "raw, or calibrated if the model carries a calibration")
+      ->capture_default_str();
+  app.add_option("--skeleton", flags->skeleton, "name or YAML file; default: the model's own");
+  app.add_option("--backend", flags->session.backend, "cpu, reference or torch; default: what the model is for");
+  app.add_option("--device", flags->session.device, "of the torch backend: cpu, cuda or npu");
+  app.add_flag("--stats", flags->stats, "print where the time went");
+  app.add_flag("--json", flags->json, "the same as JSON");
+  return [flags] { run(*flags); };
+}
+
+const CommandRegistration registration{"refine", "better poses for pictures and the poses found in them", &setup};
+
+}  // namespace
+}  // namespace posefix::cli

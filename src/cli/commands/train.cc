@@ -1,0 +1,38 @@
+// posefix train: trains a network in a run folder; see train/run.h.
+#include <cstdio>
+#include <memory>
+
+#include "base/error.h"
+#include "base/module.h"
+#include "cli/command.h"
+#include "train/run.h"
+
+namespace posefix::cli {
+namespace {
+
+std::function<void()> setup(CLI::App& app) {
+  auto request = std::make_shared<train::RunRequest>();
+  app.add_option("--config", request->config, "YAML file: model, data, augment and train keys");
+  app.add_option("--out", request->out, "run folder: last.safetensors, metrics.jsonl, config.yaml");
+  app.add_option("--set", request->set, "key=value over the file; may be repeated")->take_all();
+  app.add_option("--steps", request->steps, "stop after this many optimiser steps in all, with a snapshot")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--device", request->device, "auto, cpu, cuda[:N] or npu[:N]")->capture_default_str();
+  app.add_flag("--resume", request->resume, "go on with the run in --out, or start it");
+  app.add_option("--replay", request->replay, "run the step of a non_finite.safetensors again and report");
+  return [request] {
+    if (request->replay.empty() && (request->config.empty() || request->out.empty())) {
+      throw bad_input("train: --config and --out are needed (or --replay FILE)");
+    }
+    request->log = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
+    request->result = [](const std::string& line) { std::printf("%s\n", line.c_str()); };
+    auto* entry = reinterpret_cast<train::TrainEntry*>(load_from_module(
+        train::kTrainLibrary, train::kTrainEntry, "build with POSEFIX_TORCH=ON (needs LibTorch) to train"));
+    entry(request.get());
+  };
+}
+
+const CommandRegistration registration{"train", "train a network, resumable at any step", &setup};
+
+}  // namespace
+}  // namespace posefix::cli

@@ -1,0 +1,57 @@
+#include "cli/network_file.h"
+
+#include "base/error.h"
+#include "base/options.h"
+#include "exporters/imported_model.h"
+#include "model/posefix_net.h"
+#include "tensorfile/snapshot.h"
+
+namespace posefix::cli {
+namespace {
+
+NetworkFile read_snapshot_network(const std::filesystem::path& path) {
+  tensorfile::Snapshot snapshot = tensorfile::read_snapshot(path);
+  NetworkFile network;
+  try {
+    model::ModelConfig config;
+    Options options;
+    model::add_options(options, config);
+    for (const char* section : {"train", "data", "augment"}) options.pass_over(section);
+    options.load_text(snapshot.config_yaml(), "posefix.config");
+    const pose::Skeleton skeleton = pose::Skeleton::parse(snapshot.skeleton_yaml(), "posefix.skeleton");
+    network.graph = model::build(config, skeleton.size());
+  } catch (const Error& error) {
+    throw error.within(path.string());
+  }
+  model::check_weights(network.graph, snapshot.variables, path.string());
+  network.weights = std::move(snapshot.variables);
+  network.config_yaml = snapshot.config_yaml();
+  network.skeleton_yaml = snapshot.skeleton_yaml();
+  network.metadata = std::move(snapshot.metadata);
+  return network;
+}
+
+std::string value_or_empty(const std::map<std::string, std::string>& metadata, const std::string& key) {
+  const auto found = metadata.find(key);
+  return found == metadata.end() ? "" : found->second;
+}
+
+}  // namespace
+
+bool is_exported_model(const std::filesystem::path& path) {
+  return path.extension() == ".pb" || path.extension() == ".onnx";
+}
+
+NetworkFile read_network_file(const std::filesystem::path& path) {
+  if (!is_exported_model(path)) return read_snapshot_network(path);
+  exporters::ImportedModel model = exporters::read_model(path);
+  NetworkFile network;
+  network.graph = std::move(model.graph);
+  network.weights = std::move(model.weights);
+  network.config_yaml = value_or_empty(model.metadata, "posefix.config");
+  network.skeleton_yaml = value_or_empty(model.metadata, "posefix.skeleton");
+  network.metadata = std::move(model.metadata);
+  return network;
+}
+
+}  // namespace posefix::cli

@@ -1,0 +1,27 @@
+// A whole network from any file that holds one: a snapshot, a frozen TensorFlow graph or an ONNX model.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "graph/graph.h"
+#include "pose/skeleton.h"
+
+namespace posefix::cli {
+
+struct NetworkFile {
+  graph::Graph graph;
+  NamedTensors weights;                         // fit the graph
+  std::map<std::string, std::string> metadata;  // the file's
+  std::string config_yaml;                      // "" if the file does not say
+  std::string skeleton_yaml;                    // "" if the file does not say
+};
+
+// Error (bad input) names the file and what is wrong with it.
+NetworkFile read_network_file(const std::filesystem::path& path);
+
+// True for a .pb or .onnx file, by name.
+bool is_exported_model(const std::filesystem::path& path);
+
+}  // namespace posefix::cli

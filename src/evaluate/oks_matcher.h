@@ -1,0 +1,86 @@
+// Greedy matching of detections to annotations of one picture and one category, as COCO does it.
+//
+// Source: pycocotools COCOeval.computeOks, evaluateImg (Lin et al.); rules in tests/golden/evaluate/README.md.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace posefix::evaluate {
+
+inline constexpr int kThresholds = 10;         // OKS 0.50, 0.55, ... 0.95
+inline constexpr int kAreas = 3;               // all, medium, large
+inline constexpr size_t kMostDetections = 20;  // of a picture
+
+// numpy.linspace(0.5, 0.95, 10).
+const std::array<double, kThresholds>& oks_thresholds();
+
+struct AreaRange {
+  double low;   // px^2, inclusive
+  double high;  // px^2, inclusive
+};
+inline constexpr std::array<AreaRange, kAreas> kAreaRanges{{{0, 1e10}, {1024, 9216}, {9216, 1e10}}};
+
+// Coordinate of a joint without label: far from everything, so that it counts as near to nothing.
+inline constexpr double kUnlabelled_px = 1e100;
+
+// An annotation ready for matching; borrowed pose. Joints without label are left out of OKS.
+struct MatchTarget {
+  int64_t id = 0;
+  std::vector<double> x, y;      // [K] image_px
+  std::vector<int> labelled;     // joints with v > 0
+  double box[4] = {0, 0, 0, 0};  // x, y, w, h
+  double area = 0;
+  bool iscrowd = false;
+  bool ignored = false;  // crowd, or num_keypoints 0
+};
+
+// What became of one detection, a bit per threshold (bit 0: 0.50), for each area range.
+struct MatchOutcome {
+  std::array<uint16_t, kAreas> matched{};
+  std::array<uint16_t, kAreas> ignored{};
+};
+
+// Everything about a group, for reports and tests; area range "all".
+struct GroupMatches {
+  int64_t image_id = 0;
+  int64_t category_id = 0;
+  std::vector<size_t> detections;                       // positions in Detections, by descending score
+  std::vector<int64_t> targets;                         // annotation ids, not ignored ones first
+  std::vector<char> target_ignored;                     // of `targets`
+  std::array<std::vector<int64_t>, kThresholds> match;  // [D] annotation id, 0 = none (or the annotation's id is 0)
+  std::array<std::vector<char>, kThresholds> ignored;   // [D]
+  std::vector<double> oks;                              // [D][G], G in file order
+};
+
+class OksMatcher {
+ public:
+  explicit OksMatcher(std::span<const double> sigmas);
+
+  struct Candidate {
+    const double* pose;  // x[K], y[K]
+    double area;
+  };
+  // `candidates` by descending score, at most kMostDetections. `outcomes` has their size. `details` may be null.
+  void match(std::span<const Candidate> candidates, std::span<const MatchTarget> targets,
+             std::span<MatchOutcome> outcomes, GroupMatches* details);
+
+  // OKS of a pose with an annotation. If `floor` > 0 a value below it may be returned as 0.
+  double oks(const double* pose, const MatchTarget& target, bool exact);
+
+ private:
+  void match_area(std::span<const Candidate> candidates, std::span<const MatchTarget> targets, size_t area,
+                  std::span<MatchOutcome> outcomes, GroupMatches* details);
+
+  std::vector<double> variances_;  // (2 sigma)^2
+  std::vector<double> inverse_;    // 1 / variances_
+  std::vector<double> oks_;        // [D][G]
+  std::vector<double> best_;       // [D]
+  std::vector<size_t> order_;      // targets, not ignored ones first
+  std::vector<char> ignored_;      // by position in order_
+  std::vector<char> taken_;        // by position in order_
+};
+
+}  // namespace posefix::evaluate

@@ -1,0 +1,31 @@
+#include "plan/plan.h"
+
+#include "base/error.h"
+
+namespace posefix::plan {
+
+std::string_view op_name(Op op) {
+  constexpr std::array<std::string_view, 13> kNames{"",        "AssembleInput",   "NormaliseImage", "PoseStem",
+                                                    "Conv2d",  "ConvTranspose2d", "MaxPool",        "Pad",
+                                                    "ChannelAffine", "Relu",      "Add",            "Concat",
+                                                    "Decode"};
+  const auto index = static_cast<size_t>(op);
+  return index < kNames.size() ? kNames[index] : "";
+}
+
+void Plan::set_data(std::span<const std::byte> data, std::shared_ptr<const void> owner) {
+  data_ = data;
+  owner_ = std::move(owner);
+}
+
+std::span<const float> Plan::f32(int32_t weight) const {
+  const WeightInfo& info = weight_infos.at(static_cast<size_t>(weight));
+  PFX_CHECK(info.dtype == DType::kF32);
+  return {reinterpret_cast<const float*>(data_.data() + info.offset), info.bytes / sizeof(float)};
+}
+
+void Plan::release_pages() const {
+  if (pages_) pages_->forget();
+}
+
+}  // namespace posefix::plan

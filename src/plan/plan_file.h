@@ -1,0 +1,51 @@
+// The plan file. Integers are little-endian; "string" is u32 length, then the bytes; "f64" are IEEE bits.
+//
+//   offset 0   8 bytes  magic "PFXPLAN" 0x1A
+//          8   u32      version, 1
+//         12   u32      number of sections, 5
+//         16   u64      size of the file
+//         24   u32      crc32c of bytes 0..191 with this field as 0
+//         28   u32      0
+//         32   5 x 32   section table, in this order: u32 id, u32 crc32c of the section, u64 offset, u64 size, u64 0
+//        192   sections, each at the next multiple of 64, zeros between
+//
+//   id 1 META     string target, precision, cpu_features, config_yaml, skeleton_yaml;
+//                 u64 H, W, K, heatmap_stride, arena_bytes; f64 mean_bgr[3]
+//   id 2 TENSORS  u32 count; each: string name; u32 height, width, channels, dtype; f32 scale; u64 offset, bytes
+//   id 3 WEIGHTS  u32 count; each: string name; u32 dtype, rank; u64 dims[rank]; u64 offset, bytes
+//   id 4 STEPS    u32 count; each: u32 op; string name; u32 n; i32 inputs[n]; u32 m; i32 weights[m]; i32 output;
+//                 i32 stride, kernel, pads[4]; u32 flags (1 relu, 2 bias, 4 residual); f64 sigma_px, factor;
+//                 then u32 count of kept tensors; each: string name; i32 tensor
+//   id 5 DATA     the weights, each at a multiple of 64, row-major
+//
+// A dtype is base/tensor.h's DType by number (0 f32, 3 bf16, 4 i8, 8 u8). The bytes depend on the plan alone.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "plan/plan.h"
+
+namespace posefix::plan {
+
+inline constexpr uint32_t kPlanVersion = 1;
+
+// True if the file starts with the magic (whatever follows).
+bool is_plan_file(const std::filesystem::path& path);
+
+// Maps the file; the weights are paged in when read. With `check_data` every weight is read once to compare the
+// checksum. Error (bad input) names the file and the byte offset; nothing in the file is trusted.
+std::shared_ptr<const Plan> read_plan(const std::filesystem::path& path, bool check_data = true);
+
+// Written beside and renamed. The plan must be valid (PFX_CHECK).
+void write_plan(const std::filesystem::path& path, const Plan& plan);
+
+// The bytes that write_plan writes, for tests.
+std::vector<std::byte> encode_plan(const Plan& plan);
+
+// Steps as a table, one a line: what `inspect` prints.
+std::string to_text(const Plan& plan);
+
+}  // namespace posefix::plan

@@ -1,0 +1,40 @@
+#include <fmt/format.h>
+
+#include "plan/plan_file.h"
+
+namespace posefix::plan {
+namespace {
+
+std::string tensor_text(const Plan& plan, int32_t id) {
+  if (id < 0) return "coords, spread";
+  const TensorInfo& t = plan.tensors[static_cast<size_t>(id)];
+  return fmt::format("{}[B,{},{},{}] at {}", dtype_name(t.dtype), t.height, t.width, t.channels, t.offset);
+}
+
+}  // namespace
+
+std::string to_text(const Plan& plan) {
+  const Metadata& m = plan.metadata;
+  std::string text = fmt::format(
+      "plan for {} in {}: crops {}x{}, {} joints; {} steps, {:.1f} MB of weights, arena {:.1f} MB per person\n", m.target,
+      m.precision, m.height, m.width, m.joints, plan.steps.size(), static_cast<double>(plan.data().size()) * 1e-6,
+      static_cast<double>(plan.arena_bytes) * 1e-6);
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const Step& s = plan.steps[i];
+    text += fmt::format("{:4} {} {}({}) -> %{} {}", i, s.name, op_name(s.op), fmt::join(s.inputs, ","), s.output,
+                        tensor_text(plan, s.output));
+    if (!s.weights.empty()) {
+      text += " weights " + to_string(plan.weight_infos[static_cast<size_t>(s.weights[0])].shape);
+    }
+    if (s.stride != 1) text += fmt::format(" stride {}", s.stride);
+    if (s.pads != std::array<int32_t, 4>{}) text += fmt::format(" pads {}", fmt::join(s.pads, ","));
+    if (s.has_bias) text += " bias";
+    if (s.has_residual) text += " residual";
+    if (s.relu) text += " relu";
+    text += "\n";
+  }
+  for (const KeptTensor& kept : plan.kept) text += fmt::format("kept {} = %{}\n", kept.name, kept.tensor);
+  return text;
+}
+
+}  // namespace posefix::plan

@@ -1,0 +1,266 @@
+// The invariants of a plan. A forged file reaches this code, so every figure is bounded before it is multiplied.
+#include <fmt/format.h>
+
+#include "plan/plan.h"
+
+namespace posefix::plan {
+namespace {
+
+constexpr int64_t kMaxSide = 1 << 14;       // px of a feature map
+constexpr int64_t kMaxChannels = 1 << 16;   //
+constexpr int64_t kMaxPersonBytes = int64_t{1} << 34;
+
+using Text = std::string;  // "" : fine
+
+Text check_metadata(const Metadata& m, uint64_t arena_bytes) {
+  const auto in = [](int64_t value, int64_t low, int64_t high) { return value >= low && value <= high; };
+  if (!in(m.height, 1, kMaxSide) || !in(m.width, 1, kMaxSide)) {
+    return fmt::format("the crop is {}x{}, expected sides from 1 to {}", m.height, m.width, kMaxSide);
+  }
+  if (!in(m.joints, 1, 4096)) return fmt::format("{} joints, expected 1 to 4096", m.joints);
+  if (!in(m.heatmap_stride, 1, 64)) return fmt::format("heat-map stride {}, expected 1 to 64", m.heatmap_stride);
+  if (arena_bytes > kMaxPersonBytes) return fmt::format("the arena takes {} bytes per person", arena_bytes);
+  return "";
+}
+
+Text check_tensor(const TensorInfo& t, uint64_t arena_bytes) {
+  if (t.height < 1 || t.width < 1 || t.height > kMaxSide || t.width > kMaxSide || t.channels < 1 ||
+      t.channels > kMaxChannels) {
+    return fmt::format("tensor '{}' is [B,{},{},{}]", t.name, t.height, t.width, t.channels);
+  }
+  if (t.dtype != DType::kF32 && t.dtype != DType::kBF16 && t.dtype != DType::kI8 && t.dtype != DType::kU8) {
+    return fmt::format("tensor '{}' holds {}, expected f32, bf16, i8 or u8", t.name, dtype_name(t.dtype));
+  }
+  if (!(t.scale > 0) || t.scale > 1e30F) return fmt::format("tensor '{}' has scale {}", t.name, t.scale);
+  const auto least = static_cast<uint64_t>(t.height * t.width * t.channels) * dtype_size(t.dtype);
+  if (t.bytes < least) return fmt::format("tensor '{}' has {} bytes, its shape needs {}", t.name, t.bytes, least);
+  if (t.offset % 64 != 0) return fmt::format("tensor '{}' lies at {}, expected a multiple of 64", t.name, t.offset);
+  if (t.offset > arena_bytes || t.bytes > arena_bytes - t.offset) {
+    return fmt::format("tensor '{}' at {} with {} bytes leaves the arena of {}", t.name, t.offset, t.bytes, arena_bytes);
+  }
+  return "";
+}
+
+Text check_weight(const WeightInfo& w, uint64_t data_bytes) {
+  if (w.shape.empty() || w.shape.size() > 4) return fmt::format("weight '{}' has rank {}", w.name, w.shape.size());
+  uint64_t count = 1;
+  for (const int64_t dim : w.shape) {
+    if (dim < 1 || dim > kMaxChannels) return fmt::format("weight '{}' has shape {}", w.name, to_string(w.shape));
+    if (__builtin_mul_overflow(count, static_cast<uint64_t>(dim), &count) || count > (uint64_t{1} << 40)) {
+      return fmt::format("weight '{}' of shape {} is too large", w.name, to_string(w.shape));
+    }
+  }
+  if (dtype_size(w.dtype) == 0) return fmt::format("weight '{}' holds {}", w.name, dtype_name(w.dtype));
+  const uint64_t bytes = count * dtype_size(w.dtype);
+  if (w.bytes != bytes) return fmt::format("weight '{}' has {} bytes, its shape needs {}", w.name, w.bytes, bytes);
+  if (w.offset % 64 != 0) return fmt::format("weight '{}' lies at {}, expected a multiple of 64", w.name, w.offset);
+  if (w.offset > data_bytes || w.bytes > data_bytes - w.offset) {
+    return fmt::format("weight '{}' at {} with {} bytes leaves the data section of {}", w.name, w.offset, w.bytes,
+                       data_bytes);
+  }
+  return "";
+}
+
+// Checks one step; the ids were checked to exist.
+class StepChecker {
+ public:
+  StepChecker(const Plan& plan, const Step& step) : plan_(plan), step_(step) {}
+
+  Text check() {
+    switch (step_.op) {
+      case Op::kAssembleInput:
+      case Op::kNormaliseImage:
+      case Op::kPoseStem:
+        return check_source();
+      case Op::kConv2d:
+        return check_conv();
+      case Op::kConvTranspose2d:
+        return check_conv_transpose();
+      case Op::kMaxPool:
+        return counts(1, 0) ? check_window(step_.kernel, step_.kernel, input(0).channels) : bad_counts();
+      case Op::kPad:
+        return check_pad();
+      case Op::kChannelAffine:
+        if (!counts(1, 2)) return bad_counts();
+        if (!vector(0, input(0).channels) || !vector(1, input(0).channels)) return "scale or shift does not fit";
+        return same_shape();
+      case Op::kRelu:
+        return counts(1, 0) ? same_shape() : bad_counts();
+      case Op::kAdd:
+        if (!counts(2, 0)) return bad_counts();
+        return same_as(input(1)) ? same_shape() : "the inputs differ in shape";
+      case Op::kConcat:
+        return check_concat();
+      case Op::kDecode:
+        return check_decode();
+    }
+    return fmt::format("op code {} is not known", static_cast<uint32_t>(step_.op));
+  }
+
+ private:
+  const TensorInfo& input(size_t i) const { return plan_.tensors[static_cast<size_t>(step_.inputs[i])]; }
+  const TensorInfo& output() const { return plan_.tensors[static_cast<size_t>(step_.output)]; }
+  const WeightInfo& weight(size_t i) const { return plan_.weight_infos[static_cast<size_t>(step_.weights[i])]; }
+
+  bool counts(size_t inputs, size_t weights) const {
+    return step_.inputs.size() == inputs && step_.weights.size() == weights;
+  }
+  Text bad_counts() const {
+    return fmt::format("has {} inputs and {} weights", step_.inputs.size(), step_.weights.size());
+  }
+  bool vector(size_t i, int64_t channels) const {
+    return weight(i).dtype == DType::kF32 && weight(i).shape == Shape{channels};
+  }
+  bool output_is(int64_t height, int64_t width, int64_t channels) const {
+    return output().height == height && output().width == width && output().channels == channels;
+  }
+  bool same_as(const TensorInfo& t) const {
+    return t.height == input(0).height && t.width == input(0).width && t.channels == input(0).channels;
+  }
+  Text same_shape() const { return same_as(output()) ? "" : "the output's shape differs from the input's"; }
+
+  Text check_source() const {
+    const Metadata& m = plan_.metadata;
+    if (step_.op != Op::kNormaliseImage && !(step_.sigma_px > 0 && step_.sigma_px < 1e6)) {
+      return fmt::format("sigma is {}", step_.sigma_px);
+    }
+    if (step_.op == Op::kPoseStem) {
+      if (!counts(0, 1)) return bad_counts();
+      const Shape& w = weight(0).shape;
+      if (w.size() != 4 || w[2] != m.joints) return fmt::format("the weights are {}", to_string(w));
+      return check_filter(m.height, m.width, w[0], w[1], w[3]);
+    }
+    if (!counts(0, 0)) return bad_counts();
+    const int64_t channels = step_.op == Op::kAssembleInput ? 3 + m.joints : 3;
+    return output_is(m.height, m.width, channels) ? "" : "the output's shape differs from the crop's";
+  }
+
+  Text check_filter(int64_t height, int64_t width, int64_t kh, int64_t kw, int64_t channels) const {
+    for (const int32_t pad : step_.pads) {
+      if (pad < 0 || pad > 1024) return fmt::format("padding {}", pad);
+    }
+    if (step_.stride < 1 || step_.stride > 64 || kh < 1 || kw < 1) return fmt::format("stride {}", step_.stride);
+    const int64_t padded_height = height + step_.pads[0] + step_.pads[1];
+    const int64_t padded_width = width + step_.pads[2] + step_.pads[3];
+    if (padded_height < kh || padded_width < kw) return "the window is larger than the input";
+    const int64_t out_height = (padded_height - kh) / step_.stride + 1;
+    const int64_t out_width = (padded_width - kw) / step_.stride + 1;
+    if (output_is(out_height, out_width, channels)) return "";
+    return fmt::format("the output is [B,{},{},{}], expected [B,{},{},{}]", output().height, output().width,
+                       output().channels, out_height, out_width, channels);
+  }
+  Text check_window(int64_t kh, int64_t kw, int64_t channels) const {
+    return check_filter(input(0).height, input(0).width, kh, kw, channels);
+  }
+
+  Text check_conv() const {
+    if (!counts(step_.has_residual ? 2 : 1, step_.has_bias ? 2 : 1)) return bad_counts();
+    const Shape& w = weight(0).shape;
+    if (w.size() != 4 || w[2] != input(0).channels) return fmt::format("the weights are {}", to_string(w));
+    if (step_.has_bias && !vector(1, w[3])) return "the bias does not fit";
+    if (step_.has_residual && (input(1).height != output().height || input(1).width != output().width ||
+                               input(1).channels != output().channels)) {
+      return "the residual's shape differs from the output's";
+    }
+    return check_window(w[0], w[1], w[3]);
+  }
+
+  Text check_conv_transpose() const {
+    if (!counts(1, step_.has_bias ? 2 : 1)) return bad_counts();
+    const Shape& w = weight(0).shape;
+    if (w.size() != 4 || w[3] != input(0).channels) return fmt::format("the weights are {}", to_string(w));
+    if (step_.has_bias && !vector(1, w[2])) return "the bias does not fit";
+    if (step_.stride < 1 || step_.stride > w[0] || step_.stride > w[1]) return fmt::format("stride {}", step_.stride);
+    return output_is(input(0).height * step_.stride, input(0).width * step_.stride, w[2])
+               ? ""
+               : "the output's shape does not fit the stride";
+  }
+
+  Text check_pad() const {
+    if (!counts(1, 0)) return bad_counts();
+    for (const int32_t pad : step_.pads) {
+      if (pad < 0 || pad > 1024) return fmt::format("padding {}", pad);
+    }
+    return output_is(input(0).height + step_.pads[0] + step_.pads[1], input(0).width + step_.pads[2] + step_.pads[3],
+                     input(0).channels)
+               ? ""
+               : "the output's shape does not fit the padding";
+  }
+
+  Text check_concat() const {
+    if (step_.inputs.empty() || !step_.weights.empty()) return bad_counts();
+    int64_t channels = 0;
+    for (size_t i = 0; i < step_.inputs.size(); ++i) {
+      if (input(i).height != output().height || input(i).width != output().width) return "heights or widths differ";
+      channels += input(i).channels;
+    }
+    return channels == output().channels ? "" : "the channels do not add up";
+  }
+
+  Text check_decode() const {
+    if (!counts(1, 0)) return bad_counts();
+    if (!(step_.factor > 0 && step_.factor < 1e6)) return fmt::format("factor {}", step_.factor);
+    return input(0).channels == plan_.metadata.joints ? "" : "the logits' channels differ from the joints";
+  }
+
+  const Plan& plan_;
+  const Step& step_;
+};
+
+Text check_step(const Plan& plan, const Step& step, std::vector<bool>& written) {
+  for (const int32_t id : step.inputs) {
+    if (id < 0 || static_cast<size_t>(id) >= plan.tensors.size()) return fmt::format("tensor id {}", id);
+    if (!written[static_cast<size_t>(id)]) return fmt::format("reads tensor {} before a step wrote it", id);
+  }
+  for (const int32_t id : step.weights) {
+    if (id < 0 || static_cast<size_t>(id) >= plan.weight_infos.size()) return fmt::format("weight id {}", id);
+  }
+  const bool has_output = step.op != Op::kDecode;
+  if (has_output) {
+    if (step.output < 0 || static_cast<size_t>(step.output) >= plan.tensors.size()) {
+      return fmt::format("output tensor id {}", step.output);
+    }
+    if (written[static_cast<size_t>(step.output)]) return fmt::format("writes tensor {} a second time", step.output);
+  } else if (step.output != -1) {
+    return fmt::format("output tensor id {}, expected -1", step.output);
+  }
+  Text problem = StepChecker(plan, step).check();
+  if (problem.empty() && has_output) written[static_cast<size_t>(step.output)] = true;
+  return problem;
+}
+
+}  // namespace
+
+Violation validate(const Plan& plan) {
+  if (Text text = check_metadata(plan.metadata, plan.arena_bytes); !text.empty()) {
+    return {RecordKind::kMetadata, 0, std::move(text)};
+  }
+  for (size_t i = 0; i < plan.tensors.size(); ++i) {
+    Text text = check_tensor(plan.tensors[i], plan.arena_bytes);
+    if (!text.empty()) return {RecordKind::kTensor, i, std::move(text)};
+  }
+  for (size_t i = 0; i < plan.weight_infos.size(); ++i) {
+    Text text = check_weight(plan.weight_infos[i], plan.data().size());
+    if (!text.empty()) return {RecordKind::kWeight, i, std::move(text)};
+  }
+  std::vector<bool> written(plan.tensors.size(), false);
+  int decodes = 0;
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const Step& step = plan.steps[i];
+    Text text = check_step(plan, step, written);
+    if (!text.empty()) {
+      return {RecordKind::kStep, i, fmt::format("step '{}' ({}): {}", step.name, op_name(step.op), text)};
+    }
+    if (step.op == Op::kDecode) ++decodes;
+  }
+  if (decodes != 1) return {RecordKind::kMetadata, 0, fmt::format("{} decoding steps, expected 1", decodes)};
+  for (size_t i = 0; i < plan.kept.size(); ++i) {
+    const int32_t id = plan.kept[i].tensor;
+    if (id < 0 || static_cast<size_t>(id) >= plan.tensors.size() || !written[static_cast<size_t>(id)]) {
+      return {RecordKind::kKept, i, fmt::format("kept tensor '{}' has id {}", plan.kept[i].name, id)};
+    }
+  }
+  return {};
+}
+
+}  // namespace posefix::plan

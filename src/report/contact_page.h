@@ -1,0 +1,36 @@
+// A contact sheet as one HTML file: a summary, then a panel with its figures for every picture. Self-contained
+// (pictures are embedded as JPEG, no scripts, nothing is loaded), readable without colours, light and dark. Written as
+// it grows, so that memory holds one picture; the file appears when finish() is called.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/file.h"
+#include "image/image.h"
+
+namespace posefix::report {
+
+using Figures = std::vector<std::pair<std::string, std::string>>;  // name, value
+
+class ContactPage {
+ public:
+  // `summary` stands in a table under the title; `note` is a paragraph after it.
+  ContactPage(const std::filesystem::path& path, const std::string& title, const Figures& summary,
+              const std::string& note);
+  // Panels wider than `width_px` are shrunk to it.
+  void add(const std::string& name, const image::Image& panel, const Figures& figures, int width_px = 960);
+  void finish();
+
+ private:
+  AtomicFile file_;
+};
+
+// "a < b" -> "a &lt; b".
+std::string html_text(std::string_view text);
+// RFC 4648, with padding.
+std::string base64(std::span<const std::byte> bytes);
+
+}  // namespace posefix::report

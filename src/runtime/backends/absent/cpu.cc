@@ -1,0 +1,11 @@
+// Stands in for backends/cpu in a build without oneDNN.
+#include "base/error.h"
+#include "runtime/backend.h"
+
+namespace posefix::runtime {
+
+std::unique_ptr<Session> open_cpu(PlanPointer /*plan*/, const SessionOptions& /*options*/) {
+  throw bad_input("the cpu backend was not built in (POSEFIX_ONEDNN=OFF); use --backend reference");
+}
+
+}  // namespace posefix::runtime

@@ -1,0 +1,65 @@
+// The memory of one batch in flight: staging on the host, tensors on the device, data sets, and the stream that
+// its work is queued on.
+//
+// In host mode a slot stages in pinned host memory and copies both ways; in device mode the staging is the device
+// memory itself and nothing is copied. From copy_in() to finish() neither staging nor answer may be touched.
+// One stream a slot: synchronising it is the only call that reports a failed run, and it must not wait for the other
+// slot's.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "plan/om_sidecar.h"
+#include "runtime/backends/ascend/description.h"
+#include "runtime/session.h"
+
+namespace posefix::runtime::ascend {
+
+class Slot {
+ public:
+  // All arguments are borrowed and outlive the slot. Error (failed) when memory runs out.
+  Slot(const Device& device, const Model& model, const ModelDescription& description, const plan::OmSidecar& sidecar);
+
+  // Converts `input` to what the model takes, filled up to `batch` persons (a gear, or the fixed batch) with zeros.
+  void stage(const CropBatch& input, int64_t batch);
+  // Queues the copies to the device; they may overlap another slot's run.
+  void copy_in();
+  // Queues the run and the copy of its answer. No other run of the model may be queued or running.
+  void execute();
+  // Waits for all that was queued. Error (failed), at the latest after `timeout_ms` where the device can limit it.
+  void finish(int32_t timeout_ms);
+  // Waits without a limit and without reporting.
+  void drain() noexcept;
+  // The first `size` persons of the answer, in crop px. Spread is NaN where the model has none.
+  void read(int64_t size, const RefinedBatch& output) const;
+
+ private:
+  struct Port {
+    size_t bytes = 0;         // of the largest batch
+    size_t person_bytes = 0;  // bytes / largest batch
+    DeviceMemory device;
+    PinnedMemory pinned;        // host mode
+    std::byte* host = nullptr;  // pinned, or the device memory in device mode
+  };
+  Port make_port(size_t bytes, const std::string& what) const;
+  std::byte* host(std::string_view role);
+  size_t bytes_in_use(const Port& port) const;
+
+  const Device& device_;
+  const Model& model_;
+  const plan::OmSidecar& sidecar_;
+  int64_t gear_input_;
+  std::vector<Port> inputs_;   // in the sidecar's order
+  std::vector<Port> outputs_;  //
+  DeviceMemory gear_memory_;
+  DataSet input_set_;
+  DataSet output_set_;
+  Stream stream_;
+  int64_t batch_ = 0;                 // of the batch in flight
+  std::vector<float> float_table_;    // [3,256] u8 -> value minus mean
+  std::vector<uint16_t> half_table_;  //
+};
+
+}  // namespace posefix::runtime::ascend

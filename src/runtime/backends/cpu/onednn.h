@@ -1,0 +1,80 @@
+// oneDNN's objects as the cpu backend uses them: primitives that run without allocating, weights kept once per format.
+//
+// Only this folder includes oneDNN. Its errors become posefix::Error (failed).
+#pragma once
+
+#include <map>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <string>
+#include <vector>
+
+#include "plan/plan.h"
+#include "runtime/backends/cpu/kernels.h"
+
+namespace posefix::runtime::cpu {
+
+using Desc = dnnl::memory::desc;
+using Tag = dnnl::memory::format_tag;
+using Type = dnnl::memory::data_type;
+
+Type type_of(DType dtype);
+// nhwc or nChw8c/nChw16c as kernels.h sees it. PFX_CHECK for other formats.
+Layout layout_of(const Desc& desc);
+bool same_format(const Desc& a, const Desc& b);
+
+// A primitive with its memories bound.
+class Call {
+ public:
+  void set(const dnnl::primitive& primitive, std::vector<std::pair<int, dnnl::memory>> memories);
+  void run(dnnl::stream& stream) const;
+
+ private:
+  dnnl::primitive primitive_;
+  std::vector<dnnl::memory> memories_;
+  std::vector<dnnl_exec_arg_t> arguments_;
+};
+
+// What a convolution is to compute. Weights come from the plan as [kh,kw,in,out], or as one phase of a transposed
+// convolution's [kh,kw,out,in].
+struct ConvSpec {
+  int32_t weights = 0;  // id in the plan
+  int32_t bias = -1;
+  int phase = -1;  // 0..3: 2 * row + column of a 4x4 stride 2 transposed convolution; -1: a plain convolution
+  int64_t batch = 1;
+  int64_t in_channels = 0, out_channels = 0;
+  int64_t kernel_height = 1, kernel_width = 1;
+  int64_t in_height = 0, in_width = 0, out_height = 0, out_width = 0;
+  int64_t stride = 1;
+  std::array<int64_t, 4> pads{};  // top, bottom, left, right
+  bool relu = false;
+  bool residual = false;  // the destination holds it
+};
+
+using ConvPrimitive = dnnl::convolution_forward::primitive_desc;
+
+// The plan's weights in the formats that the chosen implementations want, shared by all batch sizes.
+class WeightStore {
+ public:
+  WeightStore(std::shared_ptr<const plan::Plan> plan, dnnl::engine engine);
+
+  // The fastest implementation that is known for the spec; `source` and `destination` may be of format any.
+  ConvPrimitive choose(const ConvSpec& spec, const Desc& source, const Desc& destination);
+  dnnl::memory weights(const ConvSpec& spec, const Desc& wanted);
+  dnnl::memory bias(int32_t id);
+  // [out,in,kh,kw] of a transposed convolution that has no phases here.
+  dnnl::memory transposed_weights(int32_t id, const Desc& wanted);
+
+ private:
+  using Key = std::pair<int32_t, int>;  // weight id, phase
+  dnnl::memory reordered(const Key& key, const dnnl::memory& plain, const Desc& wanted);
+
+  std::shared_ptr<const plan::Plan> plan_;
+  dnnl::engine engine_;
+  dnnl::stream stream_;
+  std::multimap<Key, dnnl::memory> kept_;
+};
+
+// Taken from the implementation's name: a fallback that no one should wait for.
+bool is_slow(const std::string& implementation);
+
+}  // namespace posefix::runtime::cpu

@@ -1,0 +1,121 @@
+// Runs a plan with oneDNN. One network of primitives per batch size, made when that size first comes.
+#include <omp.h>
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <new>
+
+#include "base/error.h"
+#include "base/threads.h"
+#include "runtime/backends/cpu/network.h"
+
+namespace posefix::runtime {
+namespace {
+
+using cpu::Network;
+
+struct AlignedDelete {
+  void operator()(std::byte* memory) const { ::operator delete[](memory, std::align_val_t{64}); }
+};
+using AlignedBytes = std::unique_ptr<std::byte[], AlignedDelete>;
+AlignedBytes allocate(size_t bytes) {
+  return AlignedBytes(static_cast<std::byte*>(::operator new[](std::max<size_t>(bytes, 64), std::align_val_t{64})));
+}
+
+class CpuSession : public Session {
+ public:
+  CpuSession(PlanPointer plan, const SessionOptions& options)
+      : plan_(std::move(plan)),
+        info_(info_of(*plan_, "cpu")),
+        max_batch_(options.max_batch),
+        threads_(options.threads > 0 ? options.threads : available_cores()),
+        engine_(dnnl::engine::kind::cpu, 0),
+        weights_(plan_, engine_),
+        arena_(allocate(plan_->arena_bytes * static_cast<uint64_t>(max_batch_))) {
+    network(max_batch_);
+    plan_->release_pages();
+  }
+
+  const ModelInfo& info() const override { return info_; }
+  int64_t max_batch() const override { return max_batch_; }
+
+  void run(const CropBatch& input, const RefinedBatch& output) override {
+    check_batch(info_, max_batch_, input, output);
+    Network& net = network(input.size);
+    last_ = &net;
+    const cpu::RunContext context{&input, &output};
+    for (const cpu::Operation& operation : net.operations()) operation.run(context);
+  }
+
+  std::vector<float> kept(const std::string& name) const override {
+    PFX_CHECK(last_ != nullptr);
+    for (const plan::KeptTensor& entry : plan_->kept) {
+      if (entry.name == name) return last_->read(entry.tensor);
+    }
+    throw bad_input("the plan does not keep the value '{}'", name);
+  }
+
+  std::vector<StepTime> measure_steps(const CropBatch& input, int rounds) override {
+    std::vector<float> coords(static_cast<size_t>(input.size * info_.joints * 2));
+    std::vector<float> spread(static_cast<size_t>(input.size * info_.joints));
+    const RefinedBatch output{coords, spread};
+    check_batch(info_, max_batch_, input, output);
+    Network& net = network(input.size);
+    const cpu::RunContext context{&input, &output};
+    std::vector<std::vector<double>> ms(net.operations().size());
+    for (int round = 0; round < std::max(1, rounds); ++round) {
+      for (size_t i = 0; i < ms.size(); ++i) {
+        const auto start = std::chrono::steady_clock::now();
+        net.operations()[i].run(context);
+        ms[i].push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+      }
+    }
+    std::vector<StepTime> times;
+    for (size_t i = 0; i < ms.size(); ++i) {
+      std::nth_element(ms[i].begin(), ms[i].begin() + static_cast<ptrdiff_t>(ms[i].size() / 2), ms[i].end());
+      const cpu::Operation& operation = net.operations()[i];
+      times.push_back({operation.name, operation.kernel, ms[i][ms[i].size() / 2], operation.flop * 1e-9});
+    }
+    return times;
+  }
+
+ private:
+  Network& network(int64_t batch) {
+    omp_set_num_threads(threads_);  // of the calling thread's parallel regions, oneDNN's included
+    const auto found = networks_.find(batch);
+    if (found != networks_.end()) return *found->second;
+    try {
+      auto made = std::make_unique<Network>(*plan_, batch, weights_, engine_, arena_.get());
+      if (made->scratch_bytes() > scratch_bytes_) {
+        scratch_ = allocate(made->scratch_bytes());
+        scratch_bytes_ = made->scratch_bytes();
+        for (auto& [size, other] : networks_) other->bind_scratch(scratch_.get());
+      }
+      made->bind_scratch(scratch_.get());
+      return *networks_.emplace(batch, std::move(made)).first->second;
+    } catch (const dnnl::error& error) {
+      throw failed("oneDNN could not prepare a batch of {}: {}", batch, error.what());
+    }
+  }
+
+  PlanPointer plan_;
+  ModelInfo info_;
+  int64_t max_batch_;
+  int threads_;
+  dnnl::engine engine_;
+  cpu::WeightStore weights_;
+  AlignedBytes arena_;
+  AlignedBytes scratch_;
+  size_t scratch_bytes_ = 0;
+  std::map<int64_t, std::unique_ptr<Network>> networks_;
+  Network* last_ = nullptr;
+};
+
+}  // namespace
+
+std::unique_ptr<Session> open_cpu(PlanPointer plan, const SessionOptions& options) {
+  return std::make_unique<CpuSession>(std::move(plan), options);
+}
+
+}  // namespace posefix::runtime

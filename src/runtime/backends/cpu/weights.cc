@@ -1,0 +1,127 @@
+#include <cstring>
+
+#include "base/error.h"
+#include "runtime/backends/cpu/onednn.h"
+
+namespace posefix::runtime::cpu {
+namespace {
+
+using dnnl::algorithm;
+
+dnnl::primitive_attr attributes_of(const ConvSpec& spec) {
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  dnnl::post_ops post_ops;
+  if (spec.residual) post_ops.append_sum(1.0F);
+  if (spec.relu) post_ops.append_eltwise(1.0F, algorithm::eltwise_relu, 0.0F, 0.0F);
+  attributes.set_post_ops(post_ops);
+  return attributes;
+}
+
+// Row (or column) of the 4x4 filter that tap j of an output phase uses; pads (1,0) for phase 0, (0,1) for phase 1.
+// Output 2i+phase takes input i' through k = 2i + phase + 1 - 2i'.
+int64_t filter_row(int phase, int64_t j) { return phase == 0 ? 3 - 2 * j : 2 - 2 * j; }
+
+// One phase's [2,2,in,out] out of [4,4,out,in].
+std::vector<float> phase_weights(std::span<const float> all, int64_t in, int64_t out, int phase) {
+  std::vector<float> result(static_cast<size_t>(4 * in * out));
+  for (int64_t tap = 0; tap < 4; ++tap) {
+    const int64_t ky = filter_row(phase / 2, tap / 2);
+    const int64_t kx = filter_row(phase % 2, tap % 2);
+    const float* from = all.data() + (ky * 4 + kx) * out * in;
+    float* to = result.data() + tap * in * out;
+    for (int64_t o = 0; o < out; ++o) {
+      for (int64_t i = 0; i < in; ++i) to[i * out + o] = from[o * in + i];
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+WeightStore::WeightStore(std::shared_ptr<const plan::Plan> plan, dnnl::engine engine)
+    : plan_(std::move(plan)), engine_(std::move(engine)), stream_(engine_) {}
+
+ConvPrimitive WeightStore::choose(const ConvSpec& spec, const Desc& source, const Desc& destination) {
+  const dnnl::primitive_attr attributes = attributes_of(spec);
+  const Desc bias = spec.bias >= 0 ? Desc({spec.out_channels}, Type::f32, Tag::a) : Desc();
+  const auto attempt = [&](algorithm algorithm, const Desc& weights, ConvPrimitive& result) {
+    const dnnl::convolution_forward::desc description(
+        dnnl::prop_kind::forward_inference, algorithm, source, weights, bias, destination, {spec.stride, spec.stride},
+        {spec.pads[0], spec.pads[2]}, {spec.pads[1], spec.pads[3]});
+    // allow_empty: "not available" is an answer here, not an error.
+    result = ConvPrimitive(description, attributes, engine_, true);
+    return static_cast<bool>(result) && !is_slow(result.impl_info_str());
+  };
+  const Desc any({spec.out_channels, spec.in_channels, spec.kernel_height, spec.kernel_width},
+                 static_cast<Type>(source.data.data_type), Tag::any);
+  const bool is_float = static_cast<Type>(source.data.data_type) == Type::f32;
+  const bool may_use_winograd = is_float && spec.kernel_height == 3 && spec.kernel_width == 3 && spec.stride == 1 &&
+                                spec.in_channels >= 32 && spec.out_channels >= 32;
+  ConvPrimitive result;
+  for (const algorithm algorithm : {algorithm::convolution_winograd, algorithm::convolution_direct}) {
+    if (algorithm == algorithm::convolution_winograd && !may_use_winograd) continue;
+    const auto [begin, end] = kept_.equal_range({spec.weights, spec.phase});
+    for (auto kept = begin; kept != end; ++kept) {
+      if (attempt(algorithm, kept->second.get_desc(), result)) return result;
+    }
+    if (attempt(algorithm, any, result)) return result;
+  }
+  if (!attempt(algorithm::convolution_auto, any, result) && !result) {
+    throw failed("oneDNN has no implementation for a {}x{} convolution of {} to {} channels", spec.kernel_height,
+                 spec.kernel_width, spec.in_channels, spec.out_channels);
+  }
+  return result;
+}
+
+dnnl::memory WeightStore::reordered(const Key& key, const dnnl::memory& plain, const Desc& wanted) {
+  dnnl::memory memory(wanted, engine_);
+  dnnl::memory source = plain;
+  dnnl::reorder(source, memory).execute(stream_, source, memory);
+  stream_.wait();
+  kept_.emplace(key, memory);
+  return memory;
+}
+
+dnnl::memory WeightStore::weights(const ConvSpec& spec, const Desc& wanted) {
+  const Key key{spec.weights, spec.phase};
+  const auto [begin, end] = kept_.equal_range(key);
+  for (auto kept = begin; kept != end; ++kept) {
+    if (kept->second.get_desc() == wanted) return kept->second;
+  }
+  const Desc plain({spec.out_channels, spec.in_channels, spec.kernel_height, spec.kernel_width}, Type::f32, Tag::hwio);
+  std::span<const float> values = plan_->f32(spec.weights);
+  std::vector<float> phase;
+  if (spec.phase >= 0) {
+    phase = phase_weights(values, spec.in_channels, spec.out_channels, spec.phase);
+    values = phase;
+  }
+  dnnl::memory memory = reordered(key, dnnl::memory(plain, engine_, const_cast<float*>(values.data())), wanted);
+  plan_->release_pages();
+  return memory;
+}
+
+dnnl::memory WeightStore::bias(int32_t id) {
+  if (id < 0) return {};
+  const Key key{id, -1};
+  const auto kept = kept_.find(key);
+  if (kept != kept_.end()) return kept->second;
+  const std::span<const float> values = plan_->f32(id);
+  dnnl::memory memory({{static_cast<int64_t>(values.size())}, Type::f32, Tag::a}, engine_);
+  std::memcpy(memory.get_data_handle(), values.data(), values.size_bytes());
+  kept_.emplace(key, memory);
+  return memory;
+}
+
+dnnl::memory WeightStore::transposed_weights(int32_t id, const Desc& wanted) {
+  const Key key{id, -1};
+  const auto [begin, end] = kept_.equal_range(key);
+  for (auto kept = begin; kept != end; ++kept) {
+    if (kept->second.get_desc() == wanted) return kept->second;
+  }
+  const Shape& s = plan_->weight_infos[static_cast<size_t>(id)].shape;  // [kh,kw,out,in]
+  const Desc plain({s[2], s[3], s[0], s[1]}, Type::f32, {s[3], 1, s[1] * s[2] * s[3], s[2] * s[3]});
+  return reordered(key, dnnl::memory(plain, engine_, const_cast<float*>(plan_->f32(id).data())), wanted);
+}
+
+}  // namespace posefix::runtime::cpu

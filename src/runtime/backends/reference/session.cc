@@ -1,0 +1,180 @@
+// Runs a plan step by step with the kernels of kernels.h. One arena of f32 [B,H,W,C] maps.
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/threads.h"
+#include "runtime/backend.h"
+#include "runtime/backends/reference/kernels.h"
+
+namespace posefix::runtime {
+namespace {
+
+using plan::Op;
+using plan::Step;
+using plan::TensorInfo;
+using reference::Map;
+
+class ReferenceSession : public Session {
+ public:
+  ReferenceSession(PlanPointer plan, const SessionOptions& options)
+      : plan_(std::move(plan)), info_(info_of(*plan_, "reference")), max_batch_(options.max_batch), pool_(options.threads) {
+    if (plan_->metadata.precision != "f32") {
+      throw bad_input("a plan in {}; the reference backend runs f32", plan_->metadata.precision);
+    }
+    arena_.resize(plan_->arena_bytes / sizeof(float) * static_cast<size_t>(max_batch_));
+    allocate_rendered();
+  }
+
+  const ModelInfo& info() const override { return info_; }
+  int64_t max_batch() const override { return max_batch_; }
+
+  void run(const CropBatch& input, const RefinedBatch& output) override {
+    check_batch(info_, max_batch_, input, output);
+    batch_ = input.size;
+    for (const Step& step : plan_->steps) run_step(step, input, output);
+  }
+
+  std::vector<float> kept(const std::string& name) const override {
+    for (const plan::KeptTensor& entry : plan_->kept) {
+      if (entry.name != name) continue;
+      const TensorInfo& t = tensor(entry.tensor);
+      const float* from = data(entry.tensor);
+      return {from, from + batch_ * map(t).size()};
+    }
+    throw bad_input("the plan does not keep the value '{}'", name);
+  }
+
+ private:
+  const TensorInfo& tensor(int32_t id) const { return plan_->tensors[static_cast<size_t>(id)]; }
+  static Map map(const TensorInfo& t) { return {t.height, t.width, t.channels}; }
+  Map map(int32_t id) const { return map(tensor(id)); }
+  float* data(int32_t id) {
+    return arena_.data() + tensor(id).offset / sizeof(float) * static_cast<size_t>(batch_);
+  }
+  const float* data(int32_t id) const {
+    return arena_.data() + tensor(id).offset / sizeof(float) * static_cast<size_t>(batch_);
+  }
+
+  // A pose stem is computed the long way: the rendered pose, then the convolution.
+  void allocate_rendered() {
+    const auto is_stem = [](const Step& step) { return step.op == Op::kPoseStem; };
+    if (std::any_of(plan_->steps.begin(), plan_->steps.end(), is_stem)) {
+      rendered_.resize(static_cast<size_t>(max_batch_ * info_.height * info_.width * info_.joints));
+    }
+  }
+
+  void run_step(const Step& step, const CropBatch& input, const RefinedBatch& output) {
+    switch (step.op) {
+      case Op::kAssembleInput:
+        reference::render_pose(batch_, map(step.output), {info_.joints, step.sigma_px}, 3, input.pose.data(),
+                               input.valid.data(), data(step.output), pool_);
+        [[fallthrough]];
+      case Op::kNormaliseImage:
+        return reference::normalise_image(batch_, map(step.output), plan_->metadata.mean_bgr, input.crops.data(),
+                                          data(step.output));
+      case Op::kPoseStem:
+        return pose_stem(step, input);
+      case Op::kConv2d:
+      case Op::kConvTranspose2d:
+        return convolve(step, map(step.inputs[0]), data(step.inputs[0]));
+      case Op::kMaxPool:
+        return reference::max_pool(batch_, map(step.inputs[0]), map(step.output), step.kernel, step.stride,
+                                   {step.pads[0], step.pads[2]}, data(step.inputs[0]), data(step.output), pool_);
+      case Op::kPad:
+        return pad(step);
+      case Op::kConcat:
+        return concat(step);
+      case Op::kChannelAffine:
+      case Op::kRelu:
+      case Op::kAdd:
+        return element_wise(step);
+      case Op::kDecode:
+        return reference::decode(batch_, map(step.inputs[0]), step.factor, data(step.inputs[0]), output.coords.data(),
+                                 output.spread.empty() ? nullptr : output.spread.data());
+    }
+  }
+
+  void pose_stem(const Step& step, const CropBatch& input) {
+    const Map whole{info_.height, info_.width, info_.joints};
+    reference::render_pose(batch_, whole, {info_.joints, step.sigma_px}, 0, input.pose.data(), input.valid.data(),
+                           rendered_.data(), pool_);
+    convolve(step, whole, rendered_.data());
+  }
+
+  void convolve(const Step& step, Map in, const float* x) {
+    const Shape& w = plan_->weight_infos[static_cast<size_t>(step.weights[0])].shape;
+    reference::Convolution c;
+    c.batch = batch_;
+    c.in = in;
+    c.out = map(step.output);
+    c.kernel_height = w[0];
+    c.kernel_width = w[1];
+    c.stride = step.stride;
+    c.pad = {step.pads[0], step.pads[2]};
+    c.transposed = step.op == Op::kConvTranspose2d;
+    if (c.transposed) c.pad = {(w[0] - step.stride) / 2, (w[1] - step.stride) / 2};
+    c.relu = step.relu;
+    c.weights = plan_->f32(step.weights[0]).data();
+    c.bias = step.has_bias ? plan_->f32(step.weights[1]).data() : nullptr;
+    c.residual = step.has_residual ? data(step.inputs.back()) : nullptr;
+    reference::convolve(c, x, data(step.output), pool_);
+  }
+
+  void pad(const Step& step) {
+    const Map in = map(step.inputs[0]);
+    const Map out = map(step.output);
+    const float* x = data(step.inputs[0]);
+    float* y = data(step.output);
+    std::fill_n(y, batch_ * out.size(), 0.0F);
+    for (int64_t row = 0; row < batch_ * in.height; ++row) {
+      const int64_t to_row = row / in.height * out.height + row % in.height + step.pads[0];
+      std::copy_n(x + row * in.width * in.channels, in.width * in.channels,
+                  y + (to_row * out.width + step.pads[2]) * out.channels);
+    }
+  }
+
+  void concat(const Step& step) {
+    const Map out = map(step.output);
+    int64_t first = 0;
+    for (const int32_t id : step.inputs) {
+      const Map in = map(id);
+      for (int64_t pixel = 0; pixel < batch_ * out.pixels(); ++pixel) {
+        std::copy_n(data(id) + pixel * in.channels, in.channels, data(step.output) + pixel * out.channels + first);
+      }
+      first += in.channels;
+    }
+  }
+
+  void element_wise(const Step& step) {
+    const int64_t channels = tensor(step.output).channels;
+    const float* x = data(step.inputs[0]);
+    float* y = data(step.output);
+    const float* second = step.op == Op::kAdd ? data(step.inputs[1]) : nullptr;
+    const float* scale = step.op == Op::kChannelAffine ? plan_->f32(step.weights[0]).data() : nullptr;
+    const float* shift = step.op == Op::kChannelAffine ? plan_->f32(step.weights[1]).data() : nullptr;
+    for (int64_t i = 0; i < batch_ * map(step.output).size(); ++i) {
+      double value = x[i];
+      if (second != nullptr) value += second[i];
+      if (scale != nullptr) value = value * scale[i % channels] + shift[i % channels];
+      if (step.op == Op::kRelu || step.relu) value = std::max(value, 0.0);
+      y[i] = static_cast<float>(value);
+    }
+  }
+
+  PlanPointer plan_;
+  ModelInfo info_;
+  int64_t max_batch_;
+  ThreadPool pool_;
+  int64_t batch_ = 0;
+  std::vector<float> arena_;
+  std::vector<float> rendered_;
+};
+
+}  // namespace
+
+std::unique_ptr<Session> open_reference(PlanPointer plan, const SessionOptions& options) {
+  return std::make_unique<ReferenceSession>(std::move(plan), options);
+}
+
+}  // namespace posefix::runtime

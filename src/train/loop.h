@@ -1,0 +1,32 @@
+// The training loop: from a snapshot or the start to a number of steps, with snapshots, metrics and progress.
+//
+// Invariant: the bytes of the last snapshot depend on the configuration and the number of steps alone, not on where
+// the run was interrupted, how it was, or the clock.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "train/config.h"
+#include "train/data_source.h"
+#include "train/run_folder.h"
+#include "train/trainer.h"
+
+namespace posefix::train {
+
+struct LoopOptions {
+  int64_t stop_after = -1;    // steps in all; -1: the recipe's
+  std::string config_yaml;    // resolved, without what does not change results: stored in snapshots
+  std::string skeleton_yaml;  // stored in snapshots
+  bool quiet = false;
+  // Lines for a person, e.g. a picture that was skipped.
+  std::function<void(const std::string&)> report = [](const std::string&) {};
+};
+
+// Goes on from `folder`'s snapshot when there is one. Error (interrupted) after a signal, with a snapshot written;
+// Error (failed) when a loss is not finite, with the state and the batch written.
+void train_in(RunFolder& folder, Trainer& trainer, DataSource& data, const TrainConfig& config,
+              const LoopOptions& options);
+
+}  // namespace posefix::train

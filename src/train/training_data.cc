@@ -1,0 +1,104 @@
+#include "train/training_data.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "dataset/coco_annotations.h"
+#include "dataset/pose_results.h"
+#include "dataset/training_people.h"
+#include "sample/loader.h"
+
+namespace posefix::train {
+namespace {
+
+Options::Check probability(const double* value) {
+  return [=] { return *value >= 0 && *value <= 1 ? std::string() : std::string("must be in [0, 1]"); };
+}
+Options::Check not_negative(const double* value) {
+  return [=] { return *value >= 0 ? std::string() : std::string("must not be negative"); };
+}
+
+class LoaderSource : public DataSource {
+ public:
+  LoaderSource(sample::SampleSource source, const pose::Skeleton& skeleton, const synthesis::ErrorModel& errors,
+               const sample::LoaderConfig& config)
+      : loader_(std::move(source), skeleton, errors, config) {}
+
+  int64_t samples_per_epoch() const override { return loader_.samples_per_epoch(); }
+  void start(int64_t step) override { loader_.start(step); }
+  const sample::Batch& next() override { return loader_.next(); }
+  std::vector<std::string> take_reports() override { return loader_.take_reports(); }
+
+ private:
+  sample::Loader loader_;
+};
+
+sample::SampleSource open_set(const DataConfig& data, size_t i, const pose::Skeleton& skeleton) {
+  dataset::AnnotationReadOptions annotation_options;
+  annotation_options.joints = skeleton.size();
+  const dataset::CocoAnnotations annotations = dataset::read_coco_annotations(data.annotations[i], annotation_options);
+  std::vector<dataset::Person> people;
+  if (i < data.input_pose.size() && !data.input_pose[i].empty()) {
+    dataset::PoseReadOptions pose_options;
+    pose_options.joints = skeleton.size();
+    pose_options.require_bbox = true;
+    const dataset::PoseResults estimated = dataset::read_pose_results(data.input_pose[i], pose_options);
+    people = dataset::training_people(annotations, &estimated);
+  } else {
+    people = dataset::training_people(annotations, nullptr);
+  }
+  return sample::locate_samples(annotations, std::move(people), data.images[i]);
+}
+
+}  // namespace
+
+void add_options(Options& options, DataConfig& c) {
+  options.add("data.annotations", &c.annotations, "COCO annotation files, one a data set");
+  options.add("data.images", &c.images, "folders of their pictures, in the same order");
+  options.add("data.input_pose", &c.input_pose,
+              "an estimator's results on them (with bbox), where unannotated joints are put; [] = none");
+  options.add("data.errors", &c.errors, "pose errors: paper, or a file of 'posefix errors fit'");
+  options.add("data.skip_corrupt", &c.skip_corrupt, "go on without pictures that cannot be read");
+  options.add("data.cache_mib", &c.cache_mib, "memory for decoded pictures, MiB",
+              [&c] { return c.cache_mib >= 0 ? std::string() : std::string("must not be negative"); });
+  options.add("data.threads", &c.threads, "threads that make samples; 0 = all cores. Results do not depend on it",
+              [&c] { return c.threads >= 0 ? std::string() : std::string("must not be negative"); });
+  options.add("augment.enabled", &c.augment, "random scale, rotation and flip");
+  options.add("augment.scale_sigma", &c.augmentation.scale_sigma, "scale ~ 1 + N(0, sigma), cut at sigma",
+              not_negative(&c.augmentation.scale_sigma));
+  options.add("augment.rotation_sigma", &c.augmentation.rotation_sigma_deg, "degrees, cut at 2 sigma",
+              not_negative(&c.augmentation.rotation_sigma_deg));
+  options.add("augment.rotation_probability", &c.augmentation.rotation_probability, "of rotating at all",
+              probability(&c.augmentation.rotation_probability));
+  options.add("augment.flip_probability", &c.augmentation.flip_probability, "of a mirrored picture",
+              probability(&c.augmentation.flip_probability));
+}
+
+std::unique_ptr<DataSource> open_training_data(const DataConfig& data, const TrainConfig& train,
+                                               const model::ModelConfig& model, const pose::Skeleton& skeleton) {
+  if (data.annotations.empty()) throw bad_input("data.annotations: names no file to train on");
+  if (data.annotations.size() != data.images.size()) {
+    throw bad_input("data.images: {} folders for {} files in data.annotations", data.images.size(),
+                    data.annotations.size());
+  }
+  if (!data.input_pose.empty() && data.input_pose.size() != data.annotations.size()) {
+    throw bad_input("data.input_pose: {} files for {} in data.annotations; write \"\" for a set without",
+                    data.input_pose.size(), data.annotations.size());
+  }
+  sample::SampleSource source = open_set(data, 0, skeleton);
+  for (size_t i = 1; i < data.annotations.size(); ++i) sample::append(source, open_set(data, i, skeleton));
+
+  sample::LoaderConfig config;
+  config.crop = {static_cast<int>(model.height()), static_cast<int>(model.width_px())};
+  config.batch_size = train.batch_size;
+  config.seed = static_cast<uint64_t>(train.seed);
+  config.threads = static_cast<int>(data.threads);
+  config.augment = data.augment;
+  config.augmentation = data.augmentation;
+  config.skip_corrupt = data.skip_corrupt;
+  config.cache_bytes = static_cast<size_t>(data.cache_mib) << 20;
+  return std::make_unique<LoaderSource>(std::move(source), skeleton,
+                                        synthesis::ErrorModel::load_or_paper(data.errors, skeleton), config);
+}
+
+}  // namespace posefix::train

@@ -1,0 +1,47 @@
+// Memory that knows who may touch it.
+//
+// Every allocation is mapped twice: the caller's view, whose protection follows the rules, and the stub's own view,
+// which always works. A touch that a rule forbids is a segmentation fault, which the handler turns into the rule's
+// name. Freed memory keeps its addresses, so that a late touch is caught as well.
+#pragma once
+
+#include <cstddef>
+#include <list>
+#include <string>
+
+namespace ascend_stub {
+
+enum class MemoryKind { kDevice, kPinned };
+
+struct Allocation {
+  char* view = nullptr;  // the caller's
+  char* own = nullptr;   // the stub's
+  size_t bytes = 0;
+  MemoryKind kind = MemoryKind::kDevice;
+  bool is_alive = true;
+  bool is_hidden = false;  // device memory in host run mode
+  int queued_reads = 0;    // queued work reads it: the caller may only read
+  int queued_writes = 0;   // queued work writes it: the caller may not touch it
+  bool is_in_use() const { return queued_reads + queued_writes > 0; }
+};
+
+class Memory {
+ public:
+  Memory();
+  Allocation* allocate(size_t bytes, MemoryKind kind, bool is_hidden);
+  void release(Allocation& allocation);
+  // The allocation that holds `pointer`, alive or not; nullptr if there is none.
+  Allocation* find(const void* pointer);
+  // After queued_reads or queued_writes changed.
+  static void protect(const Allocation& allocation);
+  std::string alive() const;  // "2 device, 1 pinned", or ""
+  // The stub's view of the caller's pointer.
+  static char* own(const Allocation& allocation, const void* pointer) {
+    return allocation.own + (static_cast<const char*>(pointer) - allocation.view);
+  }
+
+ private:
+  std::list<Allocation> allocations_;
+};
+
+}  // namespace ascend_stub

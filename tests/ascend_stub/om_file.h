@@ -1,0 +1,39 @@
+// The stub's .om: a container around the model that its atc was given.
+//
+//   offset 0  8 bytes "STUBOM\r\n"
+//          8  u64     N, length of the JSON
+//         16  N bytes JSON: what atc worked out (below)
+//       16+N          the frozen GraphDef
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "graphdef.h"
+
+namespace ascend_stub {
+
+struct OmPort {
+  std::string name;
+  std::string dtype;  // f32, f16, u8
+  Shape dims;         // -1 first for gears
+};
+
+struct OmFile {
+  std::string soc;
+  std::string command;
+  std::vector<int64_t> gears;  // empty: fixed
+  int64_t batch = 0;           // largest
+  std::vector<OmPort> inputs;
+  OmPort output;                  // name as out_nodes: "mul_15:0"
+  std::vector<double> aipp_mean;  // per channel, of the first input; empty without AIPP
+  std::string graph;              // bytes
+};
+
+std::string encode_om(const OmFile& om);
+// std::runtime_error if it is not one.
+OmFile decode_om(std::string_view bytes);
+
+}  // namespace ascend_stub

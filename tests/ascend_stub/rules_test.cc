@@ -1,0 +1,321 @@
+// Every rule of the stub, broken once: a rule that cannot fail checks nothing. And a caller that keeps them all.
+#include "rules.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <thread>
+
+#include "model_files.h"
+#include "runtime/backends/ascend/library.h"
+#include "temporary_folder.h"
+
+namespace ascend_stub {
+namespace {
+
+namespace acl = posefix::runtime::ascend;
+
+acl::Acl functions_of(const std::string& folder) {
+  acl::Acl functions;
+  acl::search_folder(ASCEND_STUB_DIR "/" + folder, functions);
+  return functions;
+}
+
+void must(acl::aclError code) {
+  if (code != 0) std::fprintf(stderr, "unexpected code %d\n", code), std::_Exit(98);
+}
+
+// A caller written against AscendCL with nothing between: two data sets on one stream each.
+class Caller {
+ public:
+  explicit Caller(const TinyModel& model, const std::string& folder = "lib") : f(functions_of(folder)), model_(model) {
+    path_ = write_tiny(folder_.path(), model).string();
+  }
+
+  void open() {
+    must(f.aclInit(nullptr));
+    must(f.aclrtSetDevice(0));
+    must(f.aclrtCreateContext(&context, 0));
+    must(f.aclrtCreateStream(&stream));
+    must(f.aclmdlLoadFromFile(path_.c_str(), &model_id));
+    description = f.aclmdlCreateDesc();
+    must(f.aclmdlGetDesc(description, model_id));
+    inputs = f.aclmdlCreateDataset();
+    outputs = f.aclmdlCreateDataset();
+    for (size_t i = 0; i < f.aclmdlGetNumInputs(description); ++i) {
+      bytes.push_back(f.aclmdlGetInputSizeByIndex(description, i));
+      add(inputs, bytes.back());
+    }
+    bytes.push_back(f.aclmdlGetOutputSizeByIndex(description, 0));
+    add(outputs, bytes.back());
+    for (const size_t size : bytes) {
+      host.emplace_back();
+      must(f.aclrtMallocHost(&host.back(), size));
+      std::memset(host.back(), 0, size);
+    }
+  }
+  void copy_in() {
+    for (size_t i = 0; i < 3; ++i) {
+      must(f.aclrtMemcpyAsync(device[i], bytes[i], host[i], bytes[i], acl::ACL_MEMCPY_HOST_TO_DEVICE, stream));
+    }
+  }
+  void set_gear(uint64_t gear) { must(f.aclmdlSetDynamicBatchSize(model_id, inputs, 3, gear)); }
+  void execute() { must(f.aclmdlExecuteAsync(model_id, inputs, outputs, stream)); }
+  void copy_out() {
+    must(f.aclrtMemcpyAsync(host.back(), bytes.back(), device.back(), bytes.back(), acl::ACL_MEMCPY_DEVICE_TO_HOST,
+                            stream));
+  }
+  void synchronize() { must(f.aclrtSynchronizeStream(stream)); }
+  void close_all_but_context() {
+    must(f.aclmdlDestroyDataset(inputs));
+    must(f.aclmdlDestroyDataset(outputs));
+    for (const acl::aclDataBuffer* buffer : buffers) must(f.aclDestroyDataBuffer(buffer));
+    for (void* memory : device) must(f.aclrtFree(memory));
+    for (void* memory : host) must(f.aclrtFreeHost(memory));
+    must(f.aclmdlDestroyDesc(description));
+    must(f.aclmdlUnload(model_id));
+    must(f.aclrtDestroyStream(stream));
+  }
+  void close() {
+    close_all_but_context();
+    must(f.aclrtDestroyContext(context));
+    must(f.aclrtResetDevice(0));
+    must(f.aclFinalize());
+  }
+
+  acl::Acl f;
+  acl::aclrtContext context = nullptr;
+  acl::aclrtStream stream = nullptr;
+  uint32_t model_id = 0;
+  acl::aclmdlDesc* description = nullptr;
+  acl::aclmdlDataset* inputs = nullptr;
+  acl::aclmdlDataset* outputs = nullptr;
+  std::vector<size_t> bytes;  // inputs, then the output
+  std::vector<void*> device;
+  std::vector<void*> host;
+  std::vector<acl::aclDataBuffer*> buffers;
+
+ private:
+  void add(acl::aclmdlDataset* set, size_t size) {
+    device.emplace_back();
+    must(f.aclrtMalloc(&device.back(), size, acl::ACL_MEM_MALLOC_HUGE_FIRST));
+    buffers.push_back(f.aclCreateDataBuffer(device.back(), size));
+    must(f.aclmdlAddDatasetBuffer(set, buffers.back()));
+  }
+  TemporaryFolder folder_;
+  TinyModel model_;
+  std::string path_;
+};
+
+const TinyModel kFixed;
+const TinyModel kGears{.batches = {1, 2, 4}};
+
+void keep_all_rules(const TinyModel& model, const std::string& folder) {
+  Caller caller(model, folder);
+  caller.open();
+  for (int run = 0; run < 3; ++run) {
+    caller.copy_in();
+    if (model.batches.size() > 1) caller.set_gear(2);
+    caller.execute();
+    caller.copy_out();
+    caller.synchronize();
+  }
+  caller.close();
+  std::exit(0);
+}
+
+TEST(StubRules, ACallerThatKeepsThemAllPasses) {
+  for (const char* folder : {"lib", "lib_old"}) {
+    EXPECT_EXIT(keep_all_rules(kFixed, folder), ::testing::ExitedWithCode(0), "");
+    EXPECT_EXIT(keep_all_rules(kGears, folder), ::testing::ExitedWithCode(0), "");
+  }
+}
+
+// Opens, lets `body` break the rule, and ends the process well if it did not.
+template <typename Body>
+void with_open(const TinyModel& model, const Body& body) {
+  Caller caller(model);
+  caller.open();
+  body(caller);
+  std::_Exit(0);
+}
+
+#define EXPECT_BROKEN(rule, model, ...)                                           \
+  EXPECT_DEATH(with_open(model, []([[maybe_unused]] Caller& c) { __VA_ARGS__; }), \
+               std::string("rule '") + (rule) + "' broken")
+
+TEST(StubRules, InitOnce) { EXPECT_BROKEN(kInitOnce, kFixed, c.f.aclInit(nullptr)); }
+
+TEST(StubRules, InitFirst) {
+  EXPECT_DEATH(functions_of("lib").aclrtSetDevice(0), "rule 'init_first' broken");
+  EXPECT_BROKEN(kInitFirst, kFixed, c.close(); c.f.aclrtSetDevice(0));
+}
+
+TEST(StubRules, DeviceSet) {
+  EXPECT_BROKEN(kDeviceSet, kFixed, acl::aclrtContext other = nullptr; c.f.aclrtCreateContext(&other, 1));
+  EXPECT_BROKEN(kDeviceSet, kFixed, c.f.aclrtResetDevice(1));
+}
+
+TEST(StubRules, ContextCurrentOnThisThread) {
+  EXPECT_BROKEN(kContextCurrent, kFixed, std::thread([&] { c.synchronize(); }).join());
+  EXPECT_BROKEN(kContextCurrent, kFixed, std::thread([&] { c.copy_in(); }).join());
+  EXPECT_BROKEN(kContextCurrent, kFixed, std::thread([&] { c.execute(); }).join());
+  EXPECT_BROKEN(kContextCurrent, kFixed, std::thread([&] {
+                                           void* memory = nullptr;
+                                           c.f.aclrtMalloc(&memory, 16, acl::ACL_MEM_MALLOC_HUGE_FIRST);
+                                         }).join());
+}
+
+TEST(StubRules, StreamOfTheContext) {
+  EXPECT_BROKEN(kStreamContext, kFixed, acl::aclrtContext other = nullptr; c.f.aclrtCreateContext(&other, 0);
+                c.f.aclrtSynchronizeStream(c.stream));
+}
+
+TEST(StubRules, LoadExecuteUnloadInOneContext) {
+  EXPECT_BROKEN(kModelContext, kFixed, acl::aclrtContext other = nullptr; c.f.aclrtCreateContext(&other, 0);
+                c.execute());
+  EXPECT_BROKEN(kModelContext, kFixed, acl::aclrtContext other = nullptr; c.f.aclrtCreateContext(&other, 0);
+                c.f.aclmdlUnload(c.model_id));
+}
+
+TEST(StubRules, OneModelNeverConcurrently) {
+  EXPECT_BROKEN(kModelConcurrency, kFixed, c.copy_in(); c.execute(); c.f.aclrtCreateStream(&c.stream); c.execute());
+}
+
+TEST(StubRules, UnloadOnlyWhenIdle) {
+  EXPECT_BROKEN(kModelBusy, kFixed, c.copy_in(); c.execute(); c.f.aclmdlUnload(c.model_id));
+}
+
+TEST(StubRules, SizesAsInTheDescription) {
+  EXPECT_BROKEN(kSizesMatch, kFixed, c.f.aclmdlAddDatasetBuffer(c.inputs, c.buffers[0]); c.execute());
+  EXPECT_BROKEN(kSizesMatch, kFixed, std::swap(c.inputs, c.outputs); c.execute());
+  EXPECT_BROKEN(
+      kSizesMatch, kFixed, c.inputs = c.f.aclmdlCreateDataset(); for (size_t i = 0; i < 3; ++i) {
+        c.f.aclmdlAddDatasetBuffer(c.inputs, c.f.aclCreateDataBuffer(c.device[i], c.bytes[i] - 4));
+      } c.execute());
+  // Larger than the memory behind it.
+  EXPECT_BROKEN(
+      kSizesMatch, kFixed, c.inputs = c.f.aclmdlCreateDataset(); for (size_t i = 0; i < 3; ++i) {
+        c.f.aclmdlAddDatasetBuffer(c.inputs, c.f.aclCreateDataBuffer(c.device[2], c.bytes[i]));
+      } c.execute());
+  EXPECT_BROKEN(kSizesMatch, kFixed, acl::aclmdlIODims dims{}; c.f.aclmdlGetInputDims(c.description, 7, &dims));
+}
+
+TEST(StubRules, DevicePointersFromMallocOnly) {
+  EXPECT_BROKEN(kDevicePointer, kFixed, c.device[0] = c.host[0]; c.copy_in());
+  EXPECT_BROKEN(
+      kDevicePointer, kFixed, c.inputs = c.f.aclmdlCreateDataset(); for (size_t i = 0; i < 3; ++i) {
+        c.f.aclmdlAddDatasetBuffer(c.inputs, c.f.aclCreateDataBuffer(c.host[i], c.bytes[i]));
+      } c.execute());
+}
+
+TEST(StubRules, AsynchronousCopiesNeedPinnedMemory) {
+  EXPECT_BROKEN(kPinnedPointer, kFixed, std::vector<char> pageable(c.bytes[0]); c.host[0] = pageable.data();
+                c.copy_in());
+}
+
+TEST(StubRules, CopiesWithinTheirBuffers) {
+  EXPECT_BROKEN(kCopyBounds, kFixed, c.bytes[0] += 1; c.copy_in());
+  EXPECT_BROKEN(kCopyBounds, kFixed,
+                c.f.aclrtMemcpyAsync(c.device[1], 8, c.host[1], 9, acl::ACL_MEMCPY_HOST_TO_DEVICE, c.stream));
+}
+
+TEST(StubRules, NoHostCopiesInDeviceRunMode) {
+  const auto body = []([[maybe_unused]] Caller& c) {
+    ::setenv("ASCEND_STUB_RUN_MODE", "device", 1);
+    must(c.f.aclInit(nullptr));
+    must(c.f.aclrtSetDevice(0));
+    must(c.f.aclrtCreateContext(&c.context, 0));
+    void* memory = nullptr;
+    c.f.aclrtMallocHost(&memory, 16);
+  };
+  EXPECT_DEATH(
+      {
+        Caller caller(kFixed);
+        body(caller);
+      },
+      "rule 'run_mode_copy' broken");
+}
+
+TEST(StubRules, NoUseAfterFree) {
+  EXPECT_BROKEN(kUseAfterFree, kFixed, c.f.aclrtFree(c.device[0]); c.execute());
+  EXPECT_BROKEN(kUseAfterFree, kFixed, c.f.aclrtFree(c.device[0]); c.copy_in());
+  EXPECT_BROKEN(kUseAfterFree, kFixed, c.f.aclrtFree(c.device[0]); c.f.aclrtFree(c.device[0]));
+  EXPECT_BROKEN(kUseAfterFree, kFixed, c.f.aclrtFreeHost(c.host[0]); std::memset(c.host[0], 0, 4));
+  EXPECT_BROKEN(kUseAfterFree, kFixed, c.f.aclDestroyDataBuffer(c.buffers[0]); c.execute());
+  EXPECT_BROKEN(kUseAfterFree, kFixed, c.f.aclmdlDestroyDataset(c.inputs); c.execute());
+  EXPECT_BROKEN(kUseAfterFree, kFixed, c.f.aclmdlUnload(c.model_id); c.execute());
+  EXPECT_BROKEN(kUseAfterFree, kFixed, c.f.aclrtDestroyStream(c.stream); c.synchronize());
+  EXPECT_BROKEN(kUseAfterFree, kFixed, c.f.aclmdlDestroyDesc(c.description); c.f.aclmdlGetNumInputs(c.description));
+}
+
+TEST(StubRules, HandlesOfTheirKind) {
+  EXPECT_BROKEN(kKnownHandle, kFixed, c.f.aclrtSynchronizeStream(c.context));
+  EXPECT_BROKEN(kKnownHandle, kFixed, c.f.aclrtFree(c.host[0]));
+  EXPECT_BROKEN(kKnownHandle, kFixed, c.f.aclmdlGetNumInputs(c.f.aclmdlCreateDesc()));
+}
+
+TEST(StubRules, HostMemoryIsNotTouchedBeforeSynchronisation) {
+  EXPECT_BROKEN(kHostBeforeSync, kFixed, c.copy_in(); std::memset(c.host[0], 1, 4));
+  EXPECT_BROKEN(kHostBeforeSync, kFixed, c.copy_in(); c.execute(); c.copy_out();
+                std::fprintf(stderr, "%d", *static_cast<volatile char*>(c.host.back())));
+}
+
+TEST(StubRules, DeviceMemoryIsNotTouchedByTheHost) {
+  EXPECT_BROKEN(kDeviceFromHost, kFixed, std::memset(c.device[0], 0, 4));
+}
+
+TEST(StubRules, GearIsSetForEveryRun) {
+  EXPECT_BROKEN(kGearSet, kGears, c.copy_in(); c.execute());
+  EXPECT_BROKEN(kGearSet, kGears, c.copy_in(); c.set_gear(2); c.execute(); c.synchronize(); c.copy_in(); c.execute());
+  EXPECT_BROKEN(kGearSet, kGears, c.f.aclmdlSetDynamicBatchSize(c.model_id, c.inputs, 2, 2));
+  EXPECT_BROKEN(kGearSet, kFixed, c.f.aclmdlSetDynamicBatchSize(c.model_id, c.inputs, 2, 2));
+}
+
+TEST(StubRules, GearIsOneOfTheModels) { EXPECT_BROKEN(kGearKnown, kGears, c.set_gear(3)); }
+
+TEST(StubRules, EveryRowOfTheBatchIsWritten) {
+  EXPECT_BROKEN(kPaddingDefined, kFixed, c.execute(); c.synchronize());
+  EXPECT_BROKEN(
+      kPaddingDefined, kGears,
+      for (size_t i = 0; i < 3; ++i) {
+        c.f.aclrtMemcpyAsync(c.device[i], c.bytes[i], c.host[i], c.bytes[i] / 4, acl::ACL_MEMCPY_HOST_TO_DEVICE,
+                             c.stream);
+      } c.set_gear(2);
+      c.execute(); c.synchronize());
+  // The rows of the run before do not count.
+  EXPECT_BROKEN(kPaddingDefined, kFixed, c.copy_in(); c.execute(); c.synchronize(); c.execute(); c.synchronize());
+}
+
+TEST(StubRules, EverythingIsDestroyedAtTheEnd) {
+  EXPECT_BROKEN(kDestroyedAtEnd, kFixed, c.f.aclFinalize());
+  EXPECT_BROKEN(kDestroyedAtEnd, kFixed, c.close_all_but_context(); c.f.aclFinalize());
+  EXPECT_BROKEN(kDestroyedAtEnd, kFixed, c.close_all_but_context(); c.f.aclrtDestroyContext(c.context);
+                c.f.aclFinalize());
+}
+
+TEST(StubRules, FinalizeBeforeTheProcessEnds) { EXPECT_BROKEN(kFinalizeBeforeExit, kFixed, std::exit(0)); }
+
+TEST(StubRules, NothingInUseIsFreed) {
+  EXPECT_BROKEN(kDestroyIdle, kFixed, c.copy_in(); c.f.aclrtFree(c.device[0]));
+  EXPECT_BROKEN(kDestroyIdle, kFixed, c.copy_in(); c.f.aclrtFreeHost(c.host[0]));
+  EXPECT_BROKEN(kDestroyIdle, kFixed, c.copy_in(); c.f.aclrtDestroyStream(c.stream));
+}
+
+// What a broken installation looks like: the library is there, its functions are not.
+TEST(AscendLibrary, NamesWhatIsMissing) {
+  acl::Acl functions;
+  const acl::LibrarySearch broken = acl::search_folder(ASCEND_STUB_DIR "/lib_broken", functions);
+  EXPECT_FALSE(broken.is_usable);
+  ASSERT_EQ(broken.loaded.size(), 1U);
+  EXPECT_EQ(broken.missing_symbols.front(), "aclInit");
+  const acl::LibrarySearch absent = acl::search_folder("/nonexistent", functions);
+  EXPECT_FALSE(absent.is_usable);
+  EXPECT_TRUE(absent.loaded.empty());
+  EXPECT_EQ(absent.attempts.size(), 2U);
+  EXPECT_TRUE(acl::search_folder(ASCEND_STUB_DIR "/lib", functions).is_usable);
+  EXPECT_TRUE(acl::search_folder(ASCEND_STUB_DIR "/lib_old", functions).is_usable);
+}
+
+}  // namespace
+}  // namespace ascend_stub

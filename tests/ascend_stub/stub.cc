@@ -1,0 +1,146 @@
+#include "stub.h"
+
+#include <cstdlib>
+
+namespace ascend_stub {
+namespace {
+
+constexpr const char* kKindNames[] = {"context", "stream", "model description", "data set", "data buffer"};
+
+std::string environment(const char* name, const char* otherwise) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : otherwise;
+}
+
+void work_off(const std::shared_ptr<Stream::Queue>& queue) {
+  std::unique_lock lock(queue->mutex);
+  while (true) {
+    queue->changed.wait(lock, [&] { return queue->stop || !queue->work.empty(); });
+    if (queue->work.empty()) return;
+    const std::function<acl::aclError()> work = std::move(queue->work.front());
+    queue->work.pop_front();
+    lock.unlock();
+    const acl::aclError error = work();
+    lock.lock();
+    if (queue->error == 0) queue->error = error;
+    --queue->left;
+    queue->changed.notify_all();
+  }
+}
+
+// Looks after the process's end, after main and after the program's own static objects.
+struct AtExit {
+  ~AtExit() {
+    const Stub& stub = Stub::instance();
+    if (stub.is_initialised && !stub.is_broken) {
+      break_rule(kFinalizeBeforeExit, "the process ends without aclFinalize; alive: " + stub.leftovers());
+    }
+  }
+} at_exit;
+
+}  // namespace
+
+thread_local Context* current_context = nullptr;
+
+Stub& Stub::instance() {
+  static Stub& stub = *new Stub();  // outlives the detached threads
+  return stub;
+}
+
+void Stub::configure() {
+  is_device_mode = environment("ASCEND_STUB_RUN_MODE", "host") == "device";
+  soc = environment("ASCEND_STUB_SOC", "Ascend310P3");
+  devices = std::atoll(environment("ASCEND_STUB_DEVICES", "1").c_str());
+  ms_per_batch = std::atoll(environment("ASCEND_STUB_MS_PER_BATCH", "0").c_str());
+  fault_ = environment("ASCEND_STUB_FAULT", "");
+  fault_at_ = 1;
+  calls_.clear();
+  if (const size_t colon = fault_.find(':'); colon != std::string::npos) {
+    fault_at_ = std::atoll(fault_.c_str() + colon + 1);
+    fault_.resize(colon);
+  }
+}
+
+void Stub::require_init(const char* call) const {
+  if (!is_initialised) break_rule(kInitFirst, std::string(call) + " without aclInit");
+}
+
+Context& Stub::require_context(const char* call) const {
+  require_init(call);
+  if (current_context == nullptr) break_rule(kContextCurrent, std::string(call) + ": this thread has no context");
+  check_handle(current_context, Kind::kContext, call);
+  return *current_context;
+}
+
+bool Stub::is_fault_due(const std::string& what) {
+  const int64_t call = ++calls_[what];
+  if (what != fault_) return false;
+  return what == "lost" ? call >= fault_at_ : call == fault_at_;
+}
+
+void Stub::check_handle(const void* handle, Kind kind, const char* call) const {
+  const auto found = handles_.find(handle);
+  const std::string name = kKindNames[static_cast<int>(kind)];
+  if (found == handles_.end() || found->second.kind != kind) {
+    break_rule(kKnownHandle, std::string(call) + ": not a " + name);
+  }
+  if (!found->second.is_alive) break_rule(kUseAfterFree, std::string(call) + ": the " + name + " was destroyed");
+}
+
+std::string Stub::leftovers() const {
+  std::map<std::string, int> counts;
+  for (const auto& [handle, info] : handles_) {
+    if (info.is_alive) ++counts[kKindNames[static_cast<int>(info.kind)]];
+  }
+  std::string text = memory.alive();
+  for (const auto& [name, number] : counts) text += (text.empty() ? "" : ", ") + std::to_string(number) + " " + name;
+  if (!models.empty()) text += (text.empty() ? "" : ", ") + std::to_string(models.size()) + " loaded models";
+  if (!set_devices.empty())
+    text += (text.empty() ? "" : ", ") + std::to_string(set_devices.size()) + " devices not reset";
+  return text;
+}
+
+void Stub::check_end() {
+  const std::string text = leftovers();
+  if (!text.empty()) break_rule(kDestroyedAtEnd, "alive at aclFinalize: " + text);
+}
+
+namespace {
+thread_local std::string recent_message;
+thread_local std::string returned_message;
+}  // namespace
+
+acl::aclError fail(acl::aclError code, const std::string& message) {
+  recent_message = "EE9999: " + message;
+  return code;
+}
+
+void enqueue(Stream& stream, std::function<acl::aclError()> work) {
+  const std::lock_guard lock(stream.queue->mutex);
+  stream.queue->work.push_back(std::move(work));
+  ++stream.queue->left;
+  stream.queue->changed.notify_all();
+}
+
+}  // namespace ascend_stub
+
+namespace posefix::runtime::ascend {
+
+const char* aclGetRecentErrMsg() {
+  ascend_stub::returned_message.swap(ascend_stub::recent_message);
+  ascend_stub::recent_message.clear();
+  return ascend_stub::returned_message.empty() ? nullptr : ascend_stub::returned_message.c_str();
+}
+
+aclError aclrtCreateStream(aclrtStream* stream) {
+  ascend_stub::Stub& stub = ascend_stub::Stub::instance();
+  const std::lock_guard lock(stub.mutex);
+  ascend_stub::Context& context = stub.require_context("aclrtCreateStream");
+  auto* created = stub.create<ascend_stub::Stream>(ascend_stub::Kind::kStream);
+  created->context = &context;
+  std::thread(ascend_stub::work_off, created->queue).detach();
+  *stream = created;
+  return 0;
+}
+
+}  // namespace posefix::runtime::ascend

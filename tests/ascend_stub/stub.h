@@ -1,0 +1,137 @@
+// State of the stub: one process-wide object behind the C functions of acl_runtime.cc and acl_model.cc.
+//
+// Environment:
+//   ASCEND_STUB_RUN_MODE=device     the program runs on the device's CPU (default: host)
+//   ASCEND_STUB_SOC=Ascend310P3     what aclrtGetSocName says
+//   ASCEND_STUB_DEVICES=1           number of devices
+//   ASCEND_STUB_MS_PER_BATCH=20     a run takes this long at least
+//   ASCEND_STUB_FAULT=WHAT[:N]      the Nth (default first) call fails: init, set_device, malloc, malloc_host, load;
+//                                   execute (507011 when synchronised), hang (never ends), lost (507010 from then on)
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "memory.h"
+#include "om_file.h"
+#include "rules.h"
+#include "runtime/backends/ascend/acl.h"
+
+namespace acl = posefix::runtime::ascend;
+
+namespace ascend_stub {
+
+struct Context {
+  int32_t device = 0;
+};
+
+struct LoadedModel {
+  uint32_t id = 0;
+  Context* context = nullptr;
+  OmFile om;
+  GraphDef graph;
+  std::map<void*, int> queued;  // stream -> runs that were not synchronised
+};
+
+// A queue of work and the thread that does it. The thread is detached: one that hangs must not keep the process.
+struct Stream {
+  struct Queue {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::deque<std::function<acl::aclError()>> work;
+    size_t left = 0;  // queued and running
+    acl::aclError error = 0;
+    bool stop = false;
+  };
+  Context* context = nullptr;
+  std::shared_ptr<Queue> queue = std::make_shared<Queue>();
+  std::vector<std::pair<Allocation*, bool>> held;  // memory that queued work uses; true: writes it
+  std::vector<LoadedModel*> running;               // one entry a queued run
+};
+
+struct DataBuffer {
+  void* memory = nullptr;
+  size_t bytes = 0;
+};
+
+struct DataSet {
+  std::vector<DataBuffer*> buffers;
+  uint64_t gear = 0;  // set and not used yet
+};
+
+struct Description {
+  const LoadedModel* model = nullptr;
+};
+
+enum class Kind { kContext, kStream, kDescription, kDataSet, kDataBuffer };
+
+class Stub {
+ public:
+  static Stub& instance();
+
+  void require_init(const char* call) const;
+  // The calling thread's context.
+  Context& require_context(const char* call) const;
+  // Whether the fault `what` is due now, counting this call.
+  bool is_fault_due(const std::string& what);
+
+  template <typename T>
+  T* create(Kind kind) {
+    auto* object = new T();
+    handles_[object] = {kind, true};
+    return object;
+  }
+  // The object behind a handle that must be alive and of that kind.
+  template <typename T>
+  T& get(const void* handle, Kind kind, const char* call) {
+    check_handle(handle, kind, call);
+    return *static_cast<T*>(const_cast<void*>(handle));
+  }
+  // Kept, so that its address is not given out again and a late use is caught.
+  void destroy(const void* handle) { handles_.at(handle).is_alive = false; }
+
+  void configure();  // from the environment; aclInit calls it
+  std::string leftovers() const;
+  void check_end();  // break_rule unless everything was given back
+
+  std::mutex mutex;
+  bool is_initialised = false;
+  bool is_device_mode = false;
+  bool is_broken = false;  // hung or lost: nothing can be given back
+  std::string soc;
+  int64_t devices = 1;
+  int64_t ms_per_batch = 0;
+  std::set<int32_t> set_devices;
+  Memory memory;
+  std::map<uint32_t, std::unique_ptr<LoadedModel>> models;
+  std::vector<std::unique_ptr<LoadedModel>> unloaded_models;
+
+ private:
+  Stub() = default;
+  void check_handle(const void* handle, Kind kind, const char* call) const;
+  struct Handle {
+    Kind kind;
+    bool is_alive;
+  };
+  std::map<const void*, Handle> handles_;
+  std::string fault_;
+  int64_t fault_at_ = 1;
+  std::map<std::string, int64_t> calls_;
+};
+
+// Per thread.
+extern thread_local Context* current_context;
+// Keeps the message for aclGetRecentErrMsg and returns the code.
+acl::aclError fail(acl::aclError code, const std::string& message);
+void enqueue(Stream& stream, std::function<acl::aclError()> work);
+
+}  // namespace ascend_stub
