@@ -1,9 +1,12 @@
-// posefix compile: a snapshot becomes an offline model for one target.
+// posefix compile: a snapshot (or a .pb or .onnx file) becomes an offline model for one target.
+#include "compiler/compile.h"
+
 #include <cstdio>
 
 #include "base/error.h"
+#include "cli/ascend_target.h"
 #include "cli/command.h"
-#include "compiler/compile.h"
+#include "cli/network_file.h"
 #include "plan/plan_file.h"
 
 namespace posefix::cli {
@@ -12,13 +15,28 @@ namespace {
 struct Arguments {
   std::string model;
   std::string out;
+  std::string precision;  // "": the target's default
   compiler::CompileOptions options;
+  AscendFlags ascend;
   std::string dump_passes;
 };
 
+std::shared_ptr<const plan::Plan> compile_plan(const Arguments& arguments) {
+  if (!is_exported_model(arguments.model)) return compiler::compile_snapshot(arguments.model, arguments.options);
+  const NetworkFile network = read_network_file(arguments.model);
+  return compiler::compile(network.graph, network.weights, {network.config_yaml, network.skeleton_yaml},
+                           arguments.options);
+}
+
 void run(Arguments& arguments) {
+  if (is_ascend_target(arguments.options.target)) {
+    compile_for_ascend(read_network_file(arguments.model), arguments.options.target, arguments.precision,
+                       arguments.ascend, arguments.out);
+    return;
+  }
   arguments.options.dump_passes = arguments.dump_passes;
-  const auto plan = compiler::compile_snapshot(arguments.model, arguments.options);
+  if (!arguments.precision.empty()) arguments.options.precision = arguments.precision;
+  const auto plan = compile_plan(arguments);
   plan::write_plan(arguments.out, *plan);
   std::fprintf(stderr, "%s: %zu steps for %s in %s, %.1f MB of weights, %.1f MB of working memory per person\n",
                arguments.out.c_str(), plan->steps.size(), plan->metadata.target.c_str(),
@@ -28,11 +46,13 @@ void run(Arguments& arguments) {
 
 std::function<void()> setup(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
-  app.add_option("model", arguments->model, "snapshot (.safetensors)")->required();
-  app.add_option("--target", arguments->options.target, "cpu or reference")->capture_default_str();
-  app.add_option("--precision", arguments->options.precision, "f32")->capture_default_str();
-  app.add_option("--out", arguments->out, "the plan to write")->required();
+  app.add_option("model", arguments->model, "snapshot (.safetensors), .pb or .onnx")->required();
+  app.add_option("--target", arguments->options.target, "cpu, reference or ascend:SOC (ascend:310P3)")
+      ->capture_default_str();
+  app.add_option("--precision", arguments->precision, "f32; ascend: f32, f16 or mixed (default mixed)");
+  app.add_option("--out", arguments->out, "the plan, or for ascend the .om to write")->required();
   app.add_option("--dump-passes", arguments->dump_passes, "folder for the graph after every pass");
+  add_ascend_flags(app, arguments->ascend);
   return [arguments] { run(*arguments); };
 }
 
