@@ -77,7 +77,7 @@ class StepChecker {
       case Op::kConvTranspose2d:
         return check_conv_transpose();
       case Op::kMaxPool:
-        return counts(1, 0) ? check_window(step_.kernel, step_.kernel, input(0).channels) : bad_counts();
+        return counts(1, 0) ? check_pool() : bad_counts();
       case Op::kPad:
         return check_pad();
       case Op::kChannelAffine:
@@ -151,6 +151,13 @@ class StepChecker {
   }
   Text check_window(int64_t kh, int64_t kw, int64_t channels) const {
     return check_filter(input(0).height, input(0).width, kh, kw, channels);
+  }
+
+  Text check_pool() const {
+    for (const int32_t pad : step_.pads) {
+      if (pad >= step_.kernel) return fmt::format("padding {} for a window of {}", pad, step_.kernel);
+    }
+    return check_window(step_.kernel, step_.kernel, input(0).channels);
   }
 
   Text check_conv() const {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -57,14 +58,16 @@ class PoseStem {
   };
   Window window_of(const Gaussians& g, int64_t joint) const;
   void prepare_joint(const Gaussians& g, int64_t joint, int64_t k);
-  void run_row(const Gaussians& g, int64_t first_joint, int64_t row, float* y) const;
+  int64_t padded_rows() const;
+  void run_rows(int64_t row, float* y) const;
   double profile(double centre, int64_t position, int64_t size, double sigma_px) const;
 
   int64_t kernel_height_, kernel_width_, joints_, stride_, pad_top_, pad_left_;
   Layout out_;
   std::vector<float> weights_;  // [K][blocks][kh][kw][block]
-  std::vector<float> columns_;  // [K][blocks][kh][out width][block]: sums over kx
-  std::vector<Window> windows_;  // [K] of the person at hand
+  std::vector<float> columns_;  // [K][blocks][kh][out width][block]: sums over kx, of the person at hand
+  std::vector<float> row_factors_;  // [K][padded rows][taps]: the Gaussian's other direction, times 255
+  std::vector<Window> windows_;     // [K]
 };
 
 // Four maps [B][blocks][h][w][block] of the output's even/odd rows and columns (phase = 2 * (y & 1) + (x & 1), one

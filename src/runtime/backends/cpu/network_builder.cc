@@ -183,8 +183,7 @@ void NetworkBuilder::add_max_pool(const Step& step) {
 void NetworkBuilder::add_pad(const Step& step) {
   const Value& x = whole(step.inputs[0]);
   const Layout in = layout_of(x.desc);
-  const Tag tag = in.blocks == 1 ? Tag::nhwc : in.block == 16 ? Tag::nChw16c : in.block == 8 ? Tag::nChw8c : Tag::nchw;
-  const Value& y = set_value(step.output, plain(step.output, tag));
+  const Value& y = set_value(step.output, plain(step.output, tag_of(in)));
   const size_t value_bytes = dtype_size(info(step.output).dtype);
   finish(step, "own", [=, batch = network_.batch_, out = layout_of(y.desc), from = x.data, to = y.data,
                        top = step.pads[0], left = step.pads[2]](const RunContext&) {

@@ -65,7 +65,10 @@ ConvPrimitive WeightStore::choose(const ConvSpec& spec, const Desc& source, cons
     for (auto kept = begin; kept != end; ++kept) {
       if (attempt(algorithm, kept->second.get_desc(), result)) return result;
     }
-    if (attempt(algorithm, any, result)) return result;
+    // Winograd's format depends on the batch and takes four times the memory: one batch size, the first, may have it
+    // made; the others use it where they can.
+    const bool may_add_format = algorithm == algorithm::convolution_direct || begin == end;
+    if (may_add_format && attempt(algorithm, any, result)) return result;
   }
   if (!attempt(algorithm::convolution_auto, any, result) && !result) {
     throw failed("oneDNN has no implementation for a {}x{} convolution of {} to {} channels", spec.kernel_height,
