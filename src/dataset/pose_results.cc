@@ -39,7 +39,7 @@ void report_oddities(const JsonCursor& json, const PoseEntry& entry, const Findi
                           json.pointer(), at, entry.image_id, entry.image_id)});
   }
   if (!entry.has_score) {
-    findings({Severity::kWarning, "poses with a score per joint only",
+    findings({Severity::kWarning, kScoresOnly,
               fmt::format("{}: {}: byte {}: 'scores' but no 'score' (MPII's and PoseTrack's way); their mean {:.4f} is "
                           "taken",
                           json.file(), json.pointer(), at, entry.score)});

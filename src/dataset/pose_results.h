@@ -44,6 +44,9 @@ struct PoseResults {
   std::shared_ptr<const MappedFile> file;  // keeps the raw parts alive
 };
 
+// Kind of the warning about entries with "scores" but no "score".
+inline constexpr const char* kScoresOnly = "poses with a score per joint only";
+
 struct PoseReadOptions {
   // K; 0: what the first entry has.
   int joints = 0;

@@ -1,5 +1,6 @@
 // posefix dataset check: reads a data set as training and evaluation would and reports everything that is wrong.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -28,7 +29,7 @@ struct Flags {
   std::string root;
   std::string dataset;
   std::string input_pose;
-  std::string skeleton = "coco17";
+  std::string skeleton;
   int threads = 0;
   bool deep = false;
   bool json = false;
@@ -66,8 +67,8 @@ dataset::PictureFacts probe_picture(const fs::path& path, bool deep) {
 // One annotation file and what belongs to it.
 class Checker {
  public:
-  Checker(const Flags& flags, CheckReport& report)
-      : flags_(flags), skeleton_(pose::Skeleton::load(flags.skeleton)), pool_(flags.threads), report_(report) {}
+  Checker(const Flags& flags, const std::string& skeleton, CheckReport& report)
+      : flags_(flags), skeleton_(pose::Skeleton::load(skeleton)), pool_(flags.threads), report_(report) {}
 
   std::optional<CocoAnnotations> annotations(const fs::path& path) {
     dataset::AnnotationReadOptions options;
@@ -101,7 +102,10 @@ class Checker {
     dataset::PoseReadOptions options;
     options.joints = skeleton_.size();
     options.require_bbox = require_bbox;
-    options.findings = report_.sink();
+    options.findings = [&](dataset::Finding finding) {
+      // MPII's and PoseTrack's results have a score per joint; that is worth a word only for COCO.
+      if (skeleton_.name == "coco17" || finding.kind != dataset::kScoresOnly) report_.add(std::move(finding));
+    };
     options.keep_going = true;
     return attempt(report_, [&] { return dataset::read_pose_results(path, options); });
   }
@@ -112,24 +116,70 @@ class Checker {
   CheckReport& report_;
 };
 
-// ROOT/COCO/{annotations,images,input_pose/{NAME.json,test_on_trainset/result.json}}.
-void check_coco_tree(const Flags& flags, Checker& checker) {
-  const fs::path folder = fs::path(flags.root) / "COCO";
-  const auto annotation_file = [&](const char* set) {
-    return folder / "annotations" / fmt::format("person_keypoints_{}.json", set);
+struct TreeSet {
+  const char* annotations;  // in annotations/
+  const char* pictures;     // file names are relative to this folder
+  bool required;
+};
+
+// Layout of the original project's data tree: ROOT/FOLDER/{annotations,images,input_pose/{NAME.json,
+// test_on_trainset/result.json}}.
+struct Tree {
+  const char* name;
+  const char* folder;
+  const char* skeleton;
+  TreeSet train;
+  std::vector<TreeSet> others;  // the first is the one that the input poses are for
+};
+
+const std::vector<Tree>& trees() {
+  static const std::vector<Tree> kTrees{{"coco",
+                                         "COCO",
+                                         "coco17",
+                                         {"person_keypoints_train2017.json", "images/train2017", true},
+                                         {{"person_keypoints_val2017.json", "images/val2017", true},
+                                          {"image_info_test-dev2017.json", "images/test2017", false}}},
+                                        {"mpii", "MPII", "mpii16", {"train.json", "", true}, {{"test.json", "", true}}},
+                                        {"posetrack",
+                                         "PoseTrack",
+                                         "posetrack17",
+                                         {"train2018.json", "", true},
+                                         {{"val2018.json", "", true}, {"test2018.json", "", false}}}};
+  return kTrees;
+}
+
+const Tree& find_tree(const std::string& name) {
+  std::vector<std::string> known;
+  for (const Tree& tree : trees()) {
+    if (tree.name == name) return tree;
+    known.emplace_back(tree.name);
+  }
+  throw bad_input("dataset check: --dataset '{}' is not known; one of {}", name, fmt::join(known, ", "));
+}
+
+void check_tree(const Flags& flags, const Tree& tree, Checker& checker) {
+  const fs::path folder = fs::path(flags.root) / tree.folder;
+  const auto read = [&](const TreeSet& set) -> std::optional<CocoAnnotations> {
+    const fs::path file = folder / "annotations" / set.annotations;
+    if (!set.required && !fs::exists(file)) return std::nullopt;
+    return checker.annotations(file);
   };
-  const std::optional<CocoAnnotations> train = checker.annotations(annotation_file("train2017"));
-  const std::optional<CocoAnnotations> val = checker.annotations(annotation_file("val2017"));
-  const fs::path test_file = folder / "annotations" / "image_info_test-dev2017.json";
-  const std::optional<CocoAnnotations> test = fs::exists(test_file) ? checker.annotations(test_file) : std::nullopt;
-  if (train) checker.pictures(*train, folder / "images" / "train2017");
-  if (val) checker.pictures(*val, folder / "images" / "val2017");
-  if (test && fs::exists(folder / "images" / "test2017")) checker.pictures(*test, folder / "images" / "test2017");
+  const auto open_pictures = [&](const std::optional<CocoAnnotations>& annotations, const TreeSet& set) {
+    if (annotations && (set.required || fs::exists(folder / set.pictures))) {
+      checker.pictures(*annotations, folder / set.pictures);
+    }
+  };
+  const std::optional<CocoAnnotations> train = read(tree.train);
+  std::vector<std::optional<CocoAnnotations>> others;
+  for (const TreeSet& set : tree.others) others.push_back(read(set));
+  open_pictures(train, tree.train);
+  for (size_t i = 0; i < others.size(); ++i) open_pictures(others[i], tree.others[i]);
   if (!flags.input_pose.empty()) {
     std::vector<const CocoAnnotations*> sets;
-    for (const std::optional<CocoAnnotations>* set : {&val, &test, &train}) {
-      if (set->has_value()) sets.push_back(&**set);
+    for (const std::optional<CocoAnnotations>& set : others) {
+      if (set) sets.push_back(&*set);
     }
+    if (train) sets.push_back(&*train);
     checker.poses(folder / "input_pose" / flags.input_pose, sets);
   }
   if (train) checker.train_set_poses(folder / "input_pose" / "test_on_trainset" / "result.json", *train);
@@ -175,15 +225,15 @@ nlohmann::ordered_json json_of(const CheckReport& report) {
 
 void run(const Flags& flags) {
   if (flags.root.empty() == flags.annotations.empty()) {
-    throw bad_input("dataset check: give either --annotations A.json or --root DIR --dataset coco");
-  }
-  if (!flags.root.empty() && flags.dataset != "coco") {
-    throw bad_input("dataset check: --dataset '{}' is not known; --root takes --dataset coco", flags.dataset);
+    throw bad_input("dataset check: give either --annotations A.json or --root DIR --dataset coco|mpii|posetrack");
   }
   CheckReport report;
-  Checker checker(flags, report);
-  if (!flags.root.empty()) {
-    check_coco_tree(flags, checker);
+  const Tree* tree = flags.root.empty() ? nullptr : &find_tree(flags.dataset);
+  std::string skeleton = flags.skeleton;
+  if (skeleton.empty()) skeleton = tree != nullptr ? tree->skeleton : "coco17";
+  Checker checker(flags, skeleton, report);
+  if (tree != nullptr) {
+    check_tree(flags, *tree, checker);
   } else {
     const std::optional<CocoAnnotations> set = checker.annotations(flags.annotations);
     if (set && !flags.images.empty()) checker.pictures(*set, flags.images);
@@ -204,10 +254,10 @@ std::function<void()> setup(CLI::App& app) {
   app.add_option("--annotations", flags->annotations, "COCO keypoint annotations (JSON)");
   app.add_option("--images", flags->images, "folder of the pictures");
   app.add_option("--poses", flags->poses, "poses of an estimator (COCO keypoint results)");
-  app.add_option("--root", flags->root, "data tree: ROOT/COCO/{annotations,images,input_pose}");
-  app.add_option("--dataset", flags->dataset, "data set in the tree: coco");
+  app.add_option("--root", flags->root, "data tree: ROOT/{COCO,MPII,PoseTrack}/{annotations,images,input_pose}");
+  app.add_option("--dataset", flags->dataset, "data set in the tree: coco, mpii or posetrack");
   app.add_option("--input-pose", flags->input_pose, "file in the tree's input_pose folder");
-  app.add_option("--skeleton", flags->skeleton, "shipped skeleton or YAML file")->capture_default_str();
+  app.add_option("--skeleton", flags->skeleton, "shipped skeleton or YAML file; by default the data set's");
   app.add_option("--threads", flags->threads, "threads, 0 = all cores")->capture_default_str();
   app.add_flag("--deep", flags->deep, "decode every picture, not only its header");
   app.add_flag("--json", flags->json, "print JSON instead of text");
