@@ -30,7 +30,7 @@ std::function<void()> setup(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
   app.add_option("model", arguments->model, "snapshot (.safetensors)")->required();
   app.add_option("--target", arguments->options.target, "cpu or reference")->capture_default_str();
-  app.add_option("--precision", arguments->options.precision, "f32")->capture_default_str();
+  app.add_option("--precision", arguments->options.precision, "f32, or bf16 for the cpu")->capture_default_str();
   app.add_option("--out", arguments->out, "the plan to write")->required();
   app.add_option("--dump-passes", arguments->dump_passes, "folder for the graph after every pass");
   return [arguments] { run(*arguments); };
