@@ -69,9 +69,10 @@ TEST(BackendsGolden, Bf16StaysNearF32) {
     if (!std::regex_match(path.filename().string(), pattern)) continue;
     const NamedTensors inputs = tensorfile::read_safetensors(path).tensors;
     const Shape& image = inputs.at("image_u8").shape();
-    for (const char* backbone : {"resnet50", "resnet152"}) {
-      SCOPED_TRACE(path.filename().string() + " " + backbone);
-      const graph::Graph graph = model::build(network_config(backbone, "1/4", image[1], image[2], 0), 17);
+    if (image[1] < 256) continue;  // sizes that models are trained at
+    for (const char* width : {"1/4", "1/16"}) {
+      SCOPED_TRACE(path.filename().string() + " " + width);
+      const graph::Graph graph = model::build(network_config("resnet50", width, image[1], image[2], 0), 17);
       const NamedTensors weights = formula_weights(graph, 1);
       CompileOptions options;
       const GoldenPersons persons(inputs, image[0]);

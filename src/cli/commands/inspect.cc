@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "cli/ascend_target.h"
 #include "cli/command.h"
 #include "cli/network_file.h"
 #include "tensorfile/checkpoint.h"
@@ -20,6 +21,8 @@ struct InspectFlags {
   std::string file;
   bool tensors = false;
   bool json = false;
+  bool write_sidecar = false;
+  std::string skeleton;
 };
 
 void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
@@ -130,12 +133,16 @@ void inspect_network(const InspectFlags& flags) {
 
 std::function<void()> setup(CLI::App& app) {
   const auto flags = std::make_shared<InspectFlags>();
-  app.add_option("file", flags->file, "safetensors, TensorFlow checkpoint (V1 file or V2 prefix), .pb or .onnx")
+  app.add_option("file", flags->file, "safetensors, TensorFlow checkpoint (V1 file or V2 prefix), .pb, .onnx or .om")
       ->required();
   app.add_flag("--tensors", flags->tensors, "list every tensor");
   app.add_flag("--json", flags->json, "print JSON, every tensor included");
+  app.add_flag("--write-sidecar", flags->write_sidecar, ".om: write M.om.json from the model's own description");
+  app.add_option("--skeleton", flags->skeleton, ".om: skeleton for the sidecar, a name or a YAML file");
   return [flags] {
-    if (is_exported_model(flags->file)) {
+    if (flags->file.ends_with(".om")) {
+      inspect_om(flags->file, flags->write_sidecar, flags->skeleton);
+    } else if (is_exported_model(flags->file)) {
       inspect_network(*flags);
     } else {
       inspect_weights(*flags);

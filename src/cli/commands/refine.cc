@@ -14,7 +14,7 @@
 #include "base/progress.h"
 #include "base/threads.h"
 #include "cli/command.h"
-#include "cli/open_model.h"
+#include "compiler/open_model.h"
 #include "dataset/pose_results.h"
 #include "refine/refiner.h"
 #include "refine/selection.h"
@@ -188,7 +188,7 @@ void run(const Flags& flags) {
   const int cores = flags.session.threads > 0 ? flags.session.threads : available_cores();
   options.decode_threads = std::clamp(cores, 1, 4);
 
-  const std::unique_ptr<runtime::Session> session = open_model(flags.model, flags.session);
+  const std::unique_ptr<runtime::Session> session = compiler::open_model(flags.model, flags.session);
   refine::Refiner refiner(*session, skeleton_of(flags, session->info()), options);
   const int joints = refiner.skeleton().size();
   const dataset::PoseResults poses = dataset::read_pose_results(flags.poses, {.joints = joints});

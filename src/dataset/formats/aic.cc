@@ -72,7 +72,7 @@ Entry read_entry(JsonCursor& json) {
       json.object([&](std::string_view name) { read_joints(json, human_named(entry, name)); });
     } else {
       const std::string name(key);
-      entry.fields.push_back({name, std::string(json.skip())});
+      entry.fields.push_back({name, json_compact(json.skip())});
     }
   });
   if (entry.image.empty()) throw json.error(start.offset, "field 'image_id' is missing");

@@ -32,7 +32,7 @@ void read_extra_fields(const std::filesystem::path& path, AnnotationSet& set) {
     json.object([&](std::string_view key) {
       const std::string name(key);
       const std::string_view value = json.skip();
-      if (!is_known(name)) fields.push_back({name, std::string(value)});
+      if (!is_known(name)) fields.push_back({name, json_compact(value)});
     });
     return fields;
   };

@@ -28,9 +28,27 @@ inline std::string json_string(std::string_view text) {
   return out + '"';
 }
 
-// Shortest text that reads back to the same double; the value must be finite.
+// JSON text without the white space between its tokens.
+inline std::string json_compact(std::string_view text) {
+  std::string out;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string && c == '\\' && i + 1 < text.size()) {
+      out += c;
+      out += text[++i];
+      continue;
+    }
+    if (c == '"') in_string = !in_string;
+    if (in_string || (c != ' ' && c != '\n' && c != '\r' && c != '\t')) out += c;
+  }
+  return out;
+}
+
+// Shortest text that reads back to the same double. Error (bad input) for what JSON cannot hold: the product of two
+// huge numbers of a file.
 inline std::string json_number(double value) {
-  PFX_CHECK(std::isfinite(value));
+  if (!std::isfinite(value)) throw bad_input("a coordinate or an area is too large to be written: {}", value);
   return fmt::format("{}", value == 0 ? 0.0 : value);
 }
 

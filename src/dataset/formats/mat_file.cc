@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "dataset/formats/mat_integrity.h"
 
 namespace posefix::dataset::formats {
 namespace {
@@ -114,7 +115,7 @@ std::string MatNode::text() const {
 }
 
 MatFile::MatFile(const std::filesystem::path& path) : path_(path.string()) {
-  MappedFile::open(path);  // for its message when the file is not there
+  check_mat_integrity(MappedFile::open(path)->bytes(), path_);
   file_ = Mat_Open(path_.c_str(), MAT_ACC_RDONLY);
   if (file_ == nullptr) throw bad_input("{}: byte 0: is no MATLAB .mat file", path_);
 }

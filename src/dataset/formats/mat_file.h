@@ -45,7 +45,8 @@ class MatNode {
 
 class MatFile {
  public:
-  // Error (bad input) if the file does not exist or is no .mat file.
+  // Error (bad input) if the file does not exist or is no .mat file; for version 5 also if it is cut off
+  // or damaged.
   explicit MatFile(const std::filesystem::path& path);
   ~MatFile();
   MatFile(const MatFile&) = delete;

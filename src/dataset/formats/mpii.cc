@@ -62,7 +62,7 @@ ListedPerson read_person(JsonCursor& json) {
       has_flags = true;
     } else {
       const std::string name(key);
-      person.fields.push_back({name, std::string(json.skip())});
+      person.fields.push_back({name, json_compact(json.skip())});
     }
   });
   if (person.image.empty()) throw json.error(start.offset, "field 'image' is missing");
