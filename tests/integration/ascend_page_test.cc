@@ -174,7 +174,7 @@ TEST_F(AscendChain, OnErrorRetryAndCpuGoOn) {
   const std::string refine =
       "posefix refine m.om --images data/COCO/images/val2017 --annotations "
       "data/COCO/annotations/person_keypoints_val2017.json --poses "
-      "data/COCO/input_pose/mediapipe_full_val2017_results.json --skeleton coco17";
+      "data/COCO/input_pose/mediapipe_full_val2017_results.json --skeleton coco17 --no-flip";
   const auto result =
       shell(fmt::format("posefix compile {0} --target ascend:310P3 --batch 4 --out m.om\n{1} --out good.json\n"
                         "ASCEND_STUB_FAULT=execute:3 {1} --on-error retry --out retry.json\n"
