@@ -348,6 +348,7 @@ void JsonCursor::numbers(std::vector<double>& values) {
       if (!read_short_number(p, end, value)) break;
       values.push_back(value);
       space();
+      if (p == end) break;
       if (*p == ',') {
         ++p;
       } else if (*p == ']') {

@@ -151,6 +151,18 @@ TEST_F(CocoKeypointsTest, RefusesWhatWouldBeWrong) {
   EXPECT_THAT(message(scene), HasSubstr("annotations of 14 joints, but the skeleton has 17"));
 }
 
+// Slots that no data set fills (sigma 0) count for nothing, whatever stands in them.
+TEST_F(CocoKeypointsTest, JointsWithoutSigmaAreLeftOut) {
+  Scene scene = make_scene(20, 6, 1);
+  skeleton_ = pose::Skeleton::load("posetrack17");
+  const CocoFigures before = figures(match_scene(scene, true)).figures;
+  for (dataset::PoseResult& result : scene.results) result.keypoints[3].x += 5000;
+  for (dataset::Annotation& annotation : scene.annotations.annotations) annotation.keypoints[4].score = 2;
+  const CocoFigures after = figures(match_scene(scene)).figures;
+  EXPECT_EQ(before.ap, after.ap);
+  EXPECT_GT(before.ap, 0.1);
+}
+
 TEST_F(CocoKeypointsTest, GainIntervalsHoldTheGainAndDependOnTheSeedAlone) {
   const Scene before = make_scene(80, 8, 1);
   const Scene after = make_scene(80, 4, 2);

@@ -38,6 +38,7 @@ const std::array<double, kThresholds>& oks_thresholds() {
 OksMatcher::OksMatcher(std::span<const double> sigmas) {
   for (const double sigma : sigmas) {
     variances_.push_back((sigma * 2) * (sigma * 2));
+    used_ += sigma > 0;
     inverse_.push_back(1 / variances_.back());
   }
 }
@@ -53,27 +54,31 @@ double OksMatcher::oks(const double* pose, const MatchTarget& target, bool exact
     const double x0 = target.box[0] - target.box[2], x1 = target.box[0] + target.box[2] * 2;
     const double y0 = target.box[1] - target.box[3], y1 = target.box[1] + target.box[3] * 2;
     for (size_t j = 0; j < joints; ++j) {
+      if (variances_[j] == 0) continue;  // a slot that no data set fills
       const double dx = std::max(0.0, x0 - px[j]) + std::max(0.0, px[j] - x1);
       const double dy = std::max(0.0, y0 - py[j]) + std::max(0.0, py[j] - y1);
       sum += std::exp(-((dx * dx + dy * dy) / variances_[j] / area / 2));
     }
-    return sum / static_cast<double>(joints);
+    return sum / static_cast<double>(used_);
   }
   const size_t count = target.labelled.size();
-  if (!exact) {
+  if (!exact && used_ == joints) {
     // A pair below the lowest threshold, 0.5, can never match. A joint adds at most 1, and nearly nothing from an
     // exponent of 40 on: with fewer than half of the joints within that, OKS is below 0.5 whatever they add.
     const size_t within =
         count_within(px, py, target.x.data(), target.y.data(), inverse_.data(), joints, 40.5 * 2 * area);
     if (2 * within < count) return 0;
   }
+  size_t counted = 0;
   for (const int joint : target.labelled) {
     const auto j = static_cast<size_t>(joint);
+    if (variances_[j] == 0) continue;
+    ++counted;
     const double dx = px[j] - target.x[j];
     const double dy = py[j] - target.y[j];
     sum += std::exp(-((dx * dx + dy * dy) / variances_[j] / area / 2));
   }
-  return sum / static_cast<double>(count);
+  return counted == 0 ? 0 : sum / static_cast<double>(counted);
 }
 
 void OksMatcher::match(std::span<const Candidate> candidates, std::span<const MatchTarget> targets,

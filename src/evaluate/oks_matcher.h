@@ -67,7 +67,8 @@ class OksMatcher {
   void match(std::span<const Candidate> candidates, std::span<const MatchTarget> targets,
              std::span<MatchOutcome> outcomes, GroupMatches* details);
 
-  // OKS of a pose with an annotation. If `floor` > 0 a value below it may be returned as 0.
+  // OKS of a pose with an annotation, over labelled joints that have a sigma. Unless `exact`, a value below 0.5 may be
+  // returned as 0.
   double oks(const double* pose, const MatchTarget& target, bool exact);
 
  private:
@@ -76,6 +77,7 @@ class OksMatcher {
 
   std::vector<double> variances_;  // (2 sigma)^2
   std::vector<double> inverse_;    // 1 / variances_
+  size_t used_ = 0;                // joints with a sigma
   std::vector<double> oks_;        // [D][G]
   std::vector<double> best_;       // [D]
   std::vector<size_t> order_;      // targets, not ignored ones first
