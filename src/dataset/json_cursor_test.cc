@@ -123,6 +123,21 @@ TEST(JsonCursor, IntegersAndStrings) {
   EXPECT_THROW(JsonCursor("\"\\ud83d\"", "a").string(), Error);
 }
 
+// Wherever a list of numbers is cut off, the end is noticed and nothing beyond it is read.
+TEST(JsonCursor, NoticesTheEndInsideAListOfNumbers) {
+  const std::string text = "[1.5, -22.25, 3e1, 0.125, 7777777, 123456789.5         ,  5]";
+  for (size_t length = 1; length < text.size(); ++length) {
+    const std::vector<char> cut(text.begin(), text.begin() + static_cast<ptrdiff_t>(length));
+    JsonCursor json(std::string_view(cut.data(), cut.size()), "a");
+    std::vector<double> values;
+    EXPECT_THROW(json.numbers(values), Error) << length;
+  }
+  JsonCursor json(text, "a");
+  std::vector<double> values;
+  json.numbers(values);
+  EXPECT_EQ(values, (std::vector<double>{1.5, -22.25, 30, 0.125, 7777777, 123456789.5, 5}));
+}
+
 TEST(JsonCursor, GoesBackAfterAnError) {
   JsonCursor json("[1, \"x\", 3]", "a");
   std::vector<double> seen;
