@@ -29,6 +29,8 @@ join_v2
 cp "$goldens"/network/*.safetensors "$goldens"/frozen/*.safetensors "$corpora/safetensors/" 2>/dev/null || true
 cp "$goldens"/frozen/*.pb "$corpora/graphdef/" 2>/dev/null || true
 cp "$goldens"/frozen/*.onnx "$corpora/onnx/" 2>/dev/null || true
+find "$goldens"/crop "${POSEFIX_GOLDEN_DATA:-tests/golden_data}" -name '*.png' -size -60k -o -name '*.jpg' -size -60k |
+  while read -r picture; do cp "$picture" "$corpora/image/"; done
 
 failed=0
 for target in build/fuzz/fuzz/fuzz_*; do
