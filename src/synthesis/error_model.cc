@@ -248,7 +248,14 @@ ErrorModel ErrorModel::load(const std::filesystem::path& path, const pose::Skele
 }
 
 ErrorModel ErrorModel::load_or_paper(const std::string& name_or_path, const pose::Skeleton& skeleton) {
-  return name_or_path == "paper" ? paper(skeleton) : load(name_or_path, skeleton);
+  if (name_or_path == "paper") return paper(skeleton);
+  if (!std::filesystem::exists(name_or_path)) {
+    throw bad_input(
+        "error statistics '{}': expected \"paper\" or a file that `posefix errors fit` wrote; there is no "
+        "such file",
+        name_or_path);
+  }
+  return load(name_or_path, skeleton);
 }
 
 void ErrorModel::save(const std::filesystem::path& path, const pose::Skeleton& skeletons) const {
