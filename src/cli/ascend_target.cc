@@ -61,7 +61,7 @@ void add_ascend_flags(CLI::App& app, AscendFlags& flags) {
   app.add_option("--atc-timeout", flags.timeout_s, "ascend: seconds before atc is ended")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
-  app.add_option("--skeleton", flags.skeleton, "ascend: name or YAML file, for a model that carries none");
+  app.add_option("--skeleton", flags.skeleton, "name or YAML file, for a model that carries none");
 }
 
 bool is_ascend_target(const std::string& target) { return target.starts_with(kPrefix); }

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "compiler/compile.h"
 #include "plan/plan_file.h"
 
@@ -34,7 +35,9 @@ std::shared_ptr<const plan::Plan> paged(std::shared_ptr<const plan::Plan> plan) 
 
 std::unique_ptr<runtime::Session> open_model(const std::filesystem::path& path,
                                              const runtime::SessionOptions& options) {
-  if (options.backend == "torch" || plan::is_plan_file(path)) return runtime::open_session(path, options);
+  MappedFile::open(path);  // says what lies there instead if there is no such file
+  const bool is_foreign = options.backend == "torch" || options.backend == "ascend" || path.extension() == ".om";
+  if (is_foreign || plan::is_plan_file(path)) return runtime::open_session(path, options);
   CompileOptions compile_options;
   if (!options.backend.empty()) compile_options.target = options.backend;
   return runtime::open_session(paged(compile_snapshot(path, compile_options)), options);

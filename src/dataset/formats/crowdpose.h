@@ -5,8 +5,9 @@
 //    "annotations": [{"id", "image_id", "category_id", "iscrowd", "num_keypoints", "bbox", "keypoints"}], "categories"}
 // Joints 13 and 14 are called head and neck there: head_top and neck of crowdpose14.
 //
-// Rule: the format has no area; it becomes 0.53 of the box, as its evaluation takes it (crowdposetools cocoeval).
-// Everything else is kept, crowdIndex included. Way back: the same file.
+// Rules: the format has no area; it becomes 0.53 of the box, as its evaluation takes it (crowdposetools cocoeval).
+// num_keypoints is often wrong there: it is counted again (joints with v > 0), but 0 stays, as such people do not
+// count. Everything else is kept, crowdIndex included. Way back: the same file.
 #pragma once
 
 #include "dataset/formats/dataset_formats.h"
