@@ -17,6 +17,9 @@ using Desc = dnnl::memory::desc;
 using Tag = dnnl::memory::format_tag;
 using Type = dnnl::memory::data_type;
 
+// True if oneDNN may use these instructions here (DNNL_MAX_CPU_ISA masks them).
+bool has_instructions(dnnl::cpu_isa isa);
+
 Type type_of(DType dtype);
 // nhwc or nChw8c/nChw16c as kernels.h sees it. PFX_CHECK for other formats.
 Layout layout_of(const Desc& desc);

@@ -48,9 +48,9 @@ ConvPrimitive WeightStore::choose(const ConvSpec& spec, const Desc& source, cons
   const dnnl::primitive_attr attributes = attributes_of(spec);
   const Desc bias = spec.bias >= 0 ? Desc({spec.out_channels}, Type::f32, Tag::a) : Desc();
   const auto attempt = [&](algorithm algorithm, const Desc& weights, ConvPrimitive& result) {
-    const dnnl::convolution_forward::desc description(
-        dnnl::prop_kind::forward_inference, algorithm, source, weights, bias, destination, {spec.stride, spec.stride},
-        {spec.pads[0], spec.pads[2]}, {spec.pads[1], spec.pads[3]});
+    const dnnl::convolution_forward::desc description(dnnl::prop_kind::forward_inference, algorithm, source, weights,
+                                                      bias, destination, {spec.stride, spec.stride},
+                                                      {spec.pads[0], spec.pads[2]}, {spec.pads[1], spec.pads[3]});
     // allow_empty: "not available" is an answer here, not an error.
     result = ConvPrimitive(description, attributes, engine_, true);
     return static_cast<bool>(result) && !is_slow(result.impl_info_str());
@@ -100,10 +100,10 @@ dnnl::memory WeightStore::weights(const ConvSpec& spec, const Desc& wanted) {
   const std::byte* values = plan_->bytes(spec.weights).data();
   std::vector<std::byte> phase;
   if (spec.phase >= 0) {
-    phase = dtype == DType::kBF16 ? phase_weights(reinterpret_cast<const uint16_t*>(values), spec.in_channels,
-                                                  spec.out_channels, spec.phase)
-                                  : phase_weights(reinterpret_cast<const float*>(values), spec.in_channels,
-                                                  spec.out_channels, spec.phase);
+    phase =
+        dtype == DType::kBF16
+            ? phase_weights(reinterpret_cast<const uint16_t*>(values), spec.in_channels, spec.out_channels, spec.phase)
+            : phase_weights(reinterpret_cast<const float*>(values), spec.in_channels, spec.out_channels, spec.phase);
     values = phase.data();
   }
   dnnl::memory memory = reordered(key, dnnl::memory(plain, engine_, const_cast<std::byte*>(values)), wanted);
