@@ -69,6 +69,7 @@ class WeightStore {
 
  private:
   using Key = std::pair<int32_t, int>;  // weight id, phase
+  Tensor source_values(int32_t id, bool as_f32) const;
   dnnl::memory reordered(const Key& key, const dnnl::memory& plain, const Desc& wanted);
 
   std::shared_ptr<const plan::Plan> plan_;
