@@ -121,8 +121,10 @@ TEST_P(BothBackends, AgreeOnEveryOp) {
   CompileOptions options;
   options.keep = {{"up2", "up2"}, {"joined", "joined"}, {"logits", "logits"}, {"relu1", "relu1"}};
   options.target = "reference";
-  const auto reference =
-      runtime::open_session(compile(fixture.graph, fixture.weights, {}, options), {.max_batch = 3, .threads = 2});
+  const auto reference_plan = compile(fixture.graph, fixture.weights, {}, options);
+  const auto reference = runtime::open_session(reference_plan, {.max_batch = 3, .threads = 2});
+  // The assembled input of a plan for the reference backend means the same on the cpu.
+  const auto reference_plan_on_cpu = runtime::open_session(reference_plan, {.backend = "cpu", .max_batch = 3});
   options.target = "cpu";
   const auto cpu =
       runtime::open_session(compile(fixture.graph, fixture.weights, {}, options), {.max_batch = 3, .threads = 2});
@@ -132,7 +134,7 @@ TEST_P(BothBackends, AgreeOnEveryOp) {
   for (const int64_t batch : {3, 1, 2}) {
     Persons expected(batch);
     expected.run(*reference);
-    for (runtime::Session* session : {cpu.get(), cpu_plan_on_reference.get()}) {
+    for (runtime::Session* session : {cpu.get(), cpu_plan_on_reference.get(), reference_plan_on_cpu.get()}) {
       Persons found(batch);
       found.run(*session);
       for (const char* name : {"relu1", "joined", "up2", "logits"}) {
