@@ -16,6 +16,7 @@
 #include "cli/command.h"
 #include "compiler/open_model.h"
 #include "dataset/pose_results.h"
+#include "refine/recovering_session.h"
 #include "refine/refiner.h"
 #include "refine/selection.h"
 #include "report/before_after.h"
@@ -30,6 +31,8 @@ struct Flags {
   std::string nms = "0.9";
   std::string trust = "raw";
   std::string skeleton;
+  std::string on_error = "fail";
+  fs::path cpu_model;
   runtime::SessionOptions session;
   bool no_flip = false;
   bool stats = false;
@@ -56,6 +59,12 @@ void check(const Flags& flags) {
   if (flags.trust != "raw") {
     throw bad_input("--trust {}: {} carries no calibration; use --trust raw", flags.trust, flags.model.string());
   }
+  if (flags.on_error != "fail" && flags.on_error != "retry" && flags.on_error != "cpu") {
+    throw bad_input("--on-error {}: expected fail, retry or cpu", flags.on_error);
+  }
+  if (flags.on_error == "cpu" && flags.cpu_model.empty()) {
+    throw bad_input("--on-error cpu: say with --cpu-model which plan or snapshot the CPU is to go on with");
+  }
   const auto check_folder = [](const fs::path& file, const char* flag) {
     const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
     std::error_code ignored;
@@ -65,6 +74,28 @@ void check(const Flags& flags) {
   };
   check_folder(flags.out, "--out");
   check_folder(flags.draw, "--draw");
+}
+
+// The session, with what --on-error asks for around it.
+std::unique_ptr<runtime::Session> open(const Flags& flags) {
+  std::unique_ptr<runtime::Session> session = compiler::open_model(flags.model, flags.session);
+  if (flags.on_error == "fail") return session;
+  const bool on_cpu = flags.on_error == "cpu";
+  runtime::SessionOptions options = flags.session;
+  if (on_cpu) {
+    options.backend = "cpu";
+    options.device.clear();
+    options.max_batch = session->max_batch();
+  }
+  refine::Recovery recovery;
+  recovery.open = [model = on_cpu ? flags.cpu_model : flags.model, options] {
+    return compiler::open_model(model, options);
+  };
+  if (on_cpu) recovery.attempts = 1;
+  recovery.on_failure = [on_cpu](const std::string& error) {
+    fmt::print(stderr, "refine: {}; going on {}\n", error, on_cpu ? "on the CPU" : "with the device opened anew");
+  };
+  return std::make_unique<refine::RecoveringSession>(std::move(session), std::move(recovery));
 }
 
 pose::Skeleton skeleton_of(const Flags& flags, const runtime::ModelInfo& info) {
@@ -188,7 +219,7 @@ void run(const Flags& flags) {
   const int cores = flags.session.threads > 0 ? flags.session.threads : available_cores();
   options.decode_threads = std::clamp(cores, 1, 4);
 
-  const std::unique_ptr<runtime::Session> session = compiler::open_model(flags.model, flags.session);
+  const std::unique_ptr<runtime::Session> session = open(flags);
   refine::Refiner refiner(*session, skeleton_of(flags, session->info()), options);
   const int joints = refiner.skeleton().size();
   const dataset::PoseResults poses = dataset::read_pose_results(flags.poses, {.joints = joints});
@@ -209,7 +240,7 @@ void run(const Flags& flags) {
 
 std::function<void()> setup(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
-  app.add_option("MODEL", flags->model, "offline model (.plan) or snapshot (.safetensors, compiled in memory)")
+  app.add_option("MODEL", flags->model, "offline model (.plan, .om) or snapshot (.safetensors, compiled in memory)")
       ->required();
   app.add_option("--images", flags->images, "folder of pictures");
   app.add_option("--image", flags->image, "one picture instead of a folder");
@@ -227,8 +258,12 @@ std::function<void()> setup(CLI::App& app) {
   app.add_option("--trust", flags->trust, "raw, or calibrated if the model carries a calibration")
       ->capture_default_str();
   app.add_option("--skeleton", flags->skeleton, "name or YAML file; default: the model's own");
-  app.add_option("--backend", flags->session.backend, "cpu, reference or torch; default: what the model is for");
+  app.add_option("--backend", flags->session.backend,
+                 "cpu, reference, torch or ascend; default: what the model is for");
   app.add_option("--device", flags->session.device, "of the torch backend: cpu, cuda or npu");
+  app.add_option("--on-error", flags->on_error, "of the device: fail, retry, or cpu to go on with --cpu-model")
+      ->capture_default_str();
+  app.add_option("--cpu-model", flags->cpu_model, "plan or snapshot that takes over with --on-error cpu");
   app.add_flag("--stats", flags->stats, "print where the time went");
   app.add_flag("--json", flags->json, "the same as JSON");
   return [flags] { run(*flags); };
