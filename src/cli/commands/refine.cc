@@ -93,7 +93,7 @@ std::unique_ptr<runtime::Session> open(const Flags& flags) {
   };
   if (on_cpu) recovery.attempts = 1;
   recovery.on_failure = [on_cpu](const std::string& error) {
-    fmt::print(stderr, "refine: {}; going on {}\n", error, on_cpu ? "on the CPU" : "with the device opened anew");
+    fmt::print(stderr, "refine: {}; continuing {}\n", error, on_cpu ? "on the CPU" : "with the device opened anew");
   };
   return std::make_unique<refine::RecoveringSession>(std::move(session), std::move(recovery));
 }
