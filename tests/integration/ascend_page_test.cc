@@ -18,6 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 const fs::path kExamples = fs::path(POSEFIX_SOURCE_DIR) / "examples/coco-mini";
@@ -157,13 +158,34 @@ TEST_F(AscendChain, FaultsEndTheCommandAndLeaveNoFile) {
     const auto result = shell(fmt::format(
         "ASCEND_STUB_FAULT={} POSEFIX_ASCEND_TIMEOUT_MS={} posefix refine m.om --images "
         "data/COCO/images/val2017 --annotations data/COCO/annotations/person_keypoints_val2017.json --poses "
-        "data/COCO/input_pose/mediapipe_full_val2017_results.json --skeleton coco17 --out result.json",
+        "data/COCO/input_pose/mediapipe_full_val2017_results.json --skeleton coco17 --no-flip --out result.json",
         fault, timeout_ms));
     EXPECT_EQ(result.exit_code, 1) << result.output;
     EXPECT_THAT(result.output, HasSubstr(message));
     for (const auto& entry : fs::directory_iterator(folder_)) {
       EXPECT_EQ(entry.path().filename().string().find("result.json"), std::string::npos) << entry.path();
     }
+  }
+}
+
+// Goes on as asked, with the results that there would have been.
+TEST_F(AscendChain, OnErrorRetryAndCpuGoOn) {
+  const fs::path pb = fs::path(POSEFIX_SOURCE_DIR) / "tests/golden/frozen/r50_w16_256x192_restricted.pb";
+  const std::string refine =
+      "posefix refine m.om --images data/COCO/images/val2017 --annotations "
+      "data/COCO/annotations/person_keypoints_val2017.json --poses "
+      "data/COCO/input_pose/mediapipe_full_val2017_results.json --skeleton coco17 --no-flip";
+  const auto result =
+      shell(fmt::format("posefix compile {0} --target ascend:310P3 --batch 4 --out m.om\n{1} --out good.json\n"
+                        "ASCEND_STUB_FAULT=execute:3 {1} --on-error retry --out retry.json\n"
+                        "ASCEND_STUB_FAULT=execute:3 {1} --on-error cpu --out cpu.json\n"
+                        "ASCEND_STUB_FAULT=lost:3 {1} --on-error cpu --out lost.json\n",
+                        pb.string(), refine));
+  ASSERT_EQ(result.exit_code, 0) << result.output;
+  EXPECT_THAT(result.output, AllOf(HasSubstr("opening the model again"), HasSubstr("going on with the cpu backend")));
+  for (const char* file : {"retry.json", "cpu.json", "lost.json"}) {
+    SCOPED_TRACE(file);
+    EXPECT_LT(worst_difference_px(folder_ / "good.json", folder_ / file), 0.05);
   }
 }
 

@@ -8,7 +8,6 @@
 
 #include <chrono>
 #include <csignal>
-#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -168,38 +167,6 @@ TEST_F(RefineCommand, DrawsOnePictureAndAFolder) {
   EXPECT_GT(fs::file_size(folder_ / "one.png"), 10000U);
   ASSERT_EQ(refine(kPictures, kPoses, {"--draw", folder_ / "drawn"}), 0) << log_;
   EXPECT_TRUE(fs::exists(folder_ / "drawn/000000397133_before_after.jpg"));
-}
-
-// A stand-in for an NPU fails in its third batch.
-TEST_F(RefineCommand, EndsOrGoesOnWhenTheDeviceFails) {
-  const std::string path = fmt::format("{}/bin:{}", ASCEND_STUB_DIR, std::getenv("PATH"));
-  ::setenv("PATH", path.c_str(), 1);
-  ::setenv("POSEFIX_ACL_LIBRARY_DIR", ASCEND_STUB_DIR "/lib", 1);
-  const std::string snapshot = folder_ / "model.safetensors";
-  const std::string om = folder_ / "model.om";
-  ASSERT_EQ(run({"compile", snapshot, "--target", "ascend:310P3", "--batch", "4", "--out", om}), 0) << log_;
-  const std::vector<std::string> refine{"refine", om, "--images", kPictures, "--poses", kPoses, "--out", out_};
-  const auto with = [&](const std::vector<std::string>& more) {
-    std::vector<std::string> arguments = refine;
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    return arguments;
-  };
-  ASSERT_EQ(run(refine), 0) << log_;
-  const std::string undisturbed = read_file(out_);
-  fs::remove(out_);
-
-  ::setenv("ASCEND_STUB_FAULT", "execute:3", 1);
-  EXPECT_EQ(run(refine), 1) << log_;
-  EXPECT_THAT(log_, HasSubstr("507011"));
-  expect_nothing_written();
-  EXPECT_EQ(run(with({"--on-error", "retry"})), 0) << log_;
-  EXPECT_THAT(log_, HasSubstr("with the device opened anew"));
-  EXPECT_EQ(read_file(out_), undisturbed);
-  EXPECT_EQ(run(with({"--on-error", "cpu", "--cpu-model", snapshot})), 0) << log_;
-  EXPECT_THAT(log_, HasSubstr("on the CPU"));
-  EXPECT_EQ(ordered_json::parse(read_file(out_)).size(), ordered_json::parse(undisturbed).size());
-  ::unsetenv("ASCEND_STUB_FAULT");
-  ::unsetenv("POSEFIX_ACL_LIBRARY_DIR");
 }
 
 TEST_F(RefineCommand, AnInterruptLeavesNothingHalfWritten) {

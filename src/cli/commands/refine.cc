@@ -14,12 +14,14 @@
 #include "base/progress.h"
 #include "base/threads.h"
 #include "cli/command.h"
+#include "cli/network_file.h"
+#include "compiler/compile.h"
 #include "compiler/open_model.h"
 #include "dataset/pose_results.h"
-#include "refine/recovering_session.h"
 #include "refine/refiner.h"
 #include "refine/selection.h"
 #include "report/before_after.h"
+#include "runtime/recovering_session.h"
 
 namespace posefix::cli {
 namespace {
@@ -31,8 +33,7 @@ struct Flags {
   std::string nms = "0.9";
   std::string trust = "raw";
   std::string skeleton;
-  std::string on_error = "fail";
-  fs::path cpu_model;
+  std::string on_error = "stop";
   runtime::SessionOptions session;
   bool no_flip = false;
   bool stats = false;
@@ -59,12 +60,6 @@ void check(const Flags& flags) {
   if (flags.trust != "raw") {
     throw bad_input("--trust {}: {} carries no calibration; use --trust raw", flags.trust, flags.model.string());
   }
-  if (flags.on_error != "fail" && flags.on_error != "retry" && flags.on_error != "cpu") {
-    throw bad_input("--on-error {}: expected fail, retry or cpu", flags.on_error);
-  }
-  if (flags.on_error == "cpu" && flags.cpu_model.empty()) {
-    throw bad_input("--on-error cpu: say with --cpu-model which plan or snapshot the CPU is to go on with");
-  }
   const auto check_folder = [](const fs::path& file, const char* flag) {
     const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
     std::error_code ignored;
@@ -74,28 +69,6 @@ void check(const Flags& flags) {
   };
   check_folder(flags.out, "--out");
   check_folder(flags.draw, "--draw");
-}
-
-// The session, with what --on-error asks for around it.
-std::unique_ptr<runtime::Session> open(const Flags& flags) {
-  std::unique_ptr<runtime::Session> session = compiler::open_model(flags.model, flags.session);
-  if (flags.on_error == "fail") return session;
-  const bool on_cpu = flags.on_error == "cpu";
-  runtime::SessionOptions options = flags.session;
-  if (on_cpu) {
-    options.backend = "cpu";
-    options.device.clear();
-    options.max_batch = session->max_batch();
-  }
-  refine::Recovery recovery;
-  recovery.open = [model = on_cpu ? flags.cpu_model : flags.model, options] {
-    return compiler::open_model(model, options);
-  };
-  if (on_cpu) recovery.attempts = 1;
-  recovery.on_failure = [on_cpu](const std::string& error) {
-    fmt::print(stderr, "refine: {}; continuing {}\n", error, on_cpu ? "on the CPU" : "with the device opened anew");
-  };
-  return std::make_unique<refine::RecoveringSession>(std::move(session), std::move(recovery));
 }
 
 pose::Skeleton skeleton_of(const Flags& flags, const runtime::ModelInfo& info) {
@@ -211,6 +184,45 @@ void print_stats(const Flags& flags, const refine::Refined& refined, const runti
              t.batches, session.max_batch(), session.info().backend);
 }
 
+// What the CPU opens for the same network. An .om holds no weights that can be read: compile leaves M.pb or M.onnx
+// beside it.
+fs::path stand_in_file(const Flags& flags) {
+  if (flags.model.extension() != ".om") return flags.model;
+  for (const char* extension : {".pb", ".onnx"}) {
+    fs::path file = flags.model;
+    if (fs::exists(file.replace_extension(extension))) return file;
+  }
+  throw bad_input("--on-error cpu: {} needs the .pb or .onnx file that it was compiled from beside it",
+                  flags.model.string());
+}
+
+std::unique_ptr<runtime::Session> open_on_cpu(const Flags& flags, const fs::path& file, int64_t max_batch) {
+  runtime::SessionOptions options = flags.session;
+  options.backend = "cpu";
+  options.device.clear();
+  options.max_batch = max_batch;
+  if (!is_exported_model(file)) return compiler::open_model(file, options);
+  const NetworkFile network = read_network_file(file);
+  const compiler::ModelTexts texts{network.config_yaml, network.skeleton_yaml};
+  return runtime::open_session(compiler::compile(network.graph, network.weights, texts, {}), options);
+}
+
+std::unique_ptr<runtime::Session> open(const Flags& flags) {
+  constexpr int kRetries = 3;
+  if (flags.on_error == "stop") return compiler::open_model(flags.model, flags.session);
+  runtime::RecoveryOptions recovery;
+  recovery.log = [](const std::string& line) { fmt::print(stderr, "\nrefine: {}\n", line); };
+  if (flags.on_error == "retry") {
+    recovery.retries = kRetries;
+  } else {
+    recovery.stand_in = [&flags, file = stand_in_file(flags)](int64_t max_batch) {
+      return open_on_cpu(flags, file, max_batch);
+    };
+  }
+  return std::make_unique<runtime::RecoveringSession>(
+      [&flags] { return compiler::open_model(flags.model, flags.session); }, recovery);
+}
+
 void run(const Flags& flags) {
   check(flags);
   refine::RefineOptions options;
@@ -261,9 +273,11 @@ std::function<void()> setup(CLI::App& app) {
   app.add_option("--backend", flags->session.backend,
                  "cpu, reference, torch or ascend; default: what the model is for");
   app.add_option("--device", flags->session.device, "of the torch backend: cpu, cuda or npu");
-  app.add_option("--on-error", flags->on_error, "of the device: fail, retry, or cpu to go on with --cpu-model")
-      ->capture_default_str();
-  app.add_option("--cpu-model", flags->cpu_model, "plan or snapshot that takes over with --on-error cpu");
+  app.add_option(
+         "--on-error", flags->on_error,
+         "when the device fails: stop, retry (open the model again, up to 3 times a batch) or cpu (go on there)")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"stop", "retry", "cpu"}));
   app.add_flag("--stats", flags->stats, "print where the time went");
   app.add_flag("--json", flags->json, "the same as JSON");
   return [flags] { run(*flags); };
