@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <regex>
 
-#include "compiler/golden_network.h"
+#include "compiler/testing/golden_network.h"
 #include "pose/golden_test_files.h"
 
 namespace posefix::compiler {
@@ -57,6 +57,39 @@ TEST(BackendsGolden, ReferenceAndCpuAgreeAtEveryBatch) {
     }
   }
   EXPECT_GT(cases, 0) << "no inputs_HxW.safetensors";
+}
+
+// bf16 on the cpu against f32 on the same persons: at most 0.5 px off, 0.1 px on average.
+TEST(BackendsGolden, Bf16StaysNearF32) {
+  const std::regex pattern("inputs_([0-9]+)x([0-9]+)\\.safetensors");
+  double sum = 0;
+  double largest = 0;
+  int64_t count = 0;
+  for (const auto& path : pose::golden_files(pose::goldens() / "network", ".safetensors")) {
+    if (!std::regex_match(path.filename().string(), pattern)) continue;
+    const NamedTensors inputs = tensorfile::read_safetensors(path).tensors;
+    const Shape& image = inputs.at("image_u8").shape();
+    if (image[1] < 256) continue;  // sizes that models are trained at
+    for (const char* width : {"1/4", "1/16"}) {
+      SCOPED_TRACE(path.filename().string() + " " + width);
+      const graph::Graph graph = model::build(network_config("resnet50", width, image[1], image[2], 0), 17);
+      const NamedTensors weights = formula_weights(graph, 1);
+      CompileOptions options;
+      const GoldenPersons persons(inputs, image[0]);
+      const Refined f32 = run(*runtime::open_session(compile(graph, weights, {}, options), {.max_batch = 2}), persons);
+      options.precision = "bf16";
+      const Refined bf16 = run(*runtime::open_session(compile(graph, weights, {}, options), {.max_batch = 2}), persons);
+      for (size_t i = 0; i < f32.coords.size(); ++i) {
+        const double difference = std::fabs(double{f32.coords[i]} - double{bf16.coords[i]});
+        sum += difference;
+        largest = std::max(largest, difference);
+        ++count;
+      }
+    }
+  }
+  ASSERT_GT(count, 0);
+  EXPECT_LE(largest, 0.5);
+  EXPECT_LE(sum / static_cast<double>(count), 0.1);
 }
 
 }  // namespace

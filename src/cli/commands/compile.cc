@@ -81,7 +81,7 @@ std::function<void()> setup(CLI::App& app) {
   app.add_option("model", arguments->model, "snapshot (.safetensors), .pb or .onnx")->required();
   app.add_option("--target", arguments->options.target, "cpu, reference or ascend:SOC (ascend:310P3)")
       ->capture_default_str();
-  app.add_option("--precision", arguments->precision, "f32; ascend: f32, f16 or mixed (default mixed)");
+  app.add_option("--precision", arguments->precision, "f32; cpu: also bf16; ascend: f32, f16 or mixed (default mixed)");
   app.add_option("--out", arguments->out, "the plan, or for ascend the .om to write")->required();
   app.add_option("--dump-passes", arguments->dump_passes, "folder for the graph after every pass");
   add_ascend_flags(app, arguments->ascend);

@@ -2,12 +2,14 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "cli/ascend_target.h"
 #include "cli/command.h"
 #include "cli/network_file.h"
+#include "plan/plan_file.h"
 #include "tensorfile/checkpoint.h"
 
 namespace posefix::cli {
@@ -131,6 +133,29 @@ void inspect_network(const InspectFlags& flags) {
   }
 }
 
+void inspect_plan(const InspectFlags& flags) {
+  const auto plan = plan::read_plan(flags.file);
+  const plan::Metadata& metadata = plan->metadata;
+  const std::map<std::string, std::string> properties = {{"target", metadata.target},
+                                                         {"precision", metadata.precision},
+                                                         {"posefix.config", metadata.config_yaml},
+                                                         {"posefix.skeleton", metadata.skeleton_yaml}};
+  if (flags.json) {
+    const Json json = {{"file", flags.file},
+                       {"format", "posefix offline model"},
+                       {"metadata", properties},
+                       {"steps", plan->steps.size()},
+                       {"graph", plan::to_text(*plan)}};
+    print(json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+    return;
+  }
+  print(fmt::format("{}: posefix offline model\n{} steps\nchecksums: all right\n", flags.file, plan->steps.size()));
+  for (const auto& [key, value] : properties) {
+    print(fmt::format("metadata {}:{}{}\n", key, value.find('\n') == std::string::npos ? " " : "\n", value));
+  }
+  print(plan::to_text(*plan));
+}
+
 std::function<void()> setup(CLI::App& app) {
   const auto flags = std::make_shared<InspectFlags>();
   app.add_option("file", flags->file, "safetensors, TensorFlow checkpoint (V1 file or V2 prefix), .pb, .onnx or .om")
@@ -144,6 +169,8 @@ std::function<void()> setup(CLI::App& app) {
       inspect_om(flags->file, flags->write_sidecar, flags->skeleton);
     } else if (is_exported_model(flags->file)) {
       inspect_network(*flags);
+    } else if (std::filesystem::is_regular_file(flags->file) && plan::is_plan_file(flags->file)) {
+      inspect_plan(*flags);
     } else {
       inspect_weights(*flags);
     }

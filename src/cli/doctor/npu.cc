@@ -2,6 +2,7 @@
 #include <fmt/ranges.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -83,8 +84,12 @@ Finding acl_library() {
   const ascend::LibrarySearch& search = ascend::search_library();
   if (search.is_usable) return {"AscendCL", Status::kOk, fmt::format("{}", fmt::join(search.loaded, ", ")), ""};
   if (!search.loaded.empty()) {
+    const std::vector<std::string>& missing = search.missing_symbols;
+    const size_t named = std::min<size_t>(missing.size(), 4);
+    const std::string rest = missing.size() > named ? fmt::format(" and {} more", missing.size() - named) : "";
     return {"AscendCL", Status::kBroken,
-            fmt::format("{} lacks {}", fmt::join(search.loaded, ", "), fmt::join(search.missing_symbols, ", ")),
+            fmt::format("{} lacks {}{}", fmt::join(search.loaded, ", "),
+                        fmt::join(missing.begin(), missing.begin() + static_cast<ptrdiff_t>(named), ", "), rest),
             "this CANN is broken or too old; install it again"};
   }
   return {"AscendCL", Status::kMissing, fmt::format("{}", fmt::join(search.attempts, "; ")),

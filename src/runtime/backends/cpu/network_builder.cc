@@ -131,7 +131,7 @@ void NetworkBuilder::add_source(const Step& step) {
                                                                          : plain(step.output, Tag::nhwc));
   const Layout layout = layout_of(v.desc);
   const plan::Metadata& m = plan_.metadata;
-  auto* y = reinterpret_cast<float*>(v.data);
+  const Target y{v.data, info(step.output).dtype == DType::kBF16};
   const bool with_pose = step.op == Op::kAssembleInput;
   finish(step, "own", [=, this_batch = network_.batch_, mean = m.mean_bgr, joints = m.joints,
                        sigma_px = step.sigma_px](const RunContext& context) {
@@ -150,7 +150,7 @@ void NetworkBuilder::add_pose_stem(const Step& step) {
   network_.stems_.push_back(std::make_unique<PoseStem>(plan_.f32(step.weights[0]).data(), w[0], w[1], m.joints,
                                                        step.stride, step.pads[0], step.pads[2], layout_of(v.desc)));
   PoseStem* stem = network_.stems_.back().get();
-  auto* y = reinterpret_cast<float*>(v.data);
+  const Target y{v.data, info(step.output).dtype == DType::kBF16};
   finish(step, "own", [=, batch = network_.batch_, joints = m.joints, height = m.height, width = m.width,
                        sigma_px = step.sigma_px](const RunContext& context) {
     stem->run(batch,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "base/error.h"
 #include "runtime/backends/cpu/kernels.h"
@@ -12,14 +13,24 @@ namespace {
 constexpr int64_t kMaxTaps = 16;  // rows or columns of a filter
 
 // For every row r and channel i: to[r * pitch + i] = sum over t of factors[t] * weights[(r * taps + t) * block + i].
-// kBlock: the block where it is a constant, or 0.
-template <int64_t kBlock>
+// kTaps: the number of taps where it is a constant (7: the stem of every network that ships), or 0.
+template <int64_t kTaps>
 __attribute__((always_inline)) inline void weigh(float* __restrict to, int64_t pitch, const float* __restrict weights,
-                                                 const float* factors, int64_t rows, int64_t taps, int64_t any_block) {
-  const int64_t block = kBlock > 0 ? kBlock : any_block;
+                                                 const float* __restrict factors, int64_t rows, int64_t any_taps,
+                                                 int64_t block) {
+  constexpr int64_t kLanes = 16;
+  const int64_t taps = kTaps > 0 ? kTaps : any_taps;
   for (int64_t r = 0; r < rows; ++r) {
     const float* from = weights + r * taps * block;
-    for (int64_t i = 0; i < block; ++i) {
+    int64_t i = 0;
+    for (; i + kLanes <= block; i += kLanes) {
+      float sums[kLanes] = {};
+      for (int64_t t = 0; t < taps; ++t) {
+        for (int64_t lane = 0; lane < kLanes; ++lane) sums[lane] += factors[t] * from[t * block + i + lane];
+      }
+      for (int64_t lane = 0; lane < kLanes; ++lane) to[r * pitch + i + lane] = sums[lane];
+    }
+    for (; i < block; ++i) {
       float sum = 0;
       for (int64_t t = 0; t < taps; ++t) sum += factors[t] * from[t * block + i];
       to[r * pitch + i] = sum;
@@ -30,8 +41,8 @@ __attribute__((target_clones("avx512f", "avx2", "default"))) void weigh_column(f
                                                                                const float* weights,
                                                                                const float* factors, int64_t rows,
                                                                                int64_t taps, int64_t block) {
-  if (block == 16 && taps == 7) {
-    weigh<16>(to, pitch, weights, factors, rows, 7, block);
+  if (taps == 7) {
+    weigh<7>(to, pitch, weights, factors, rows, taps, block);
   } else {
     weigh<0>(to, pitch, weights, factors, rows, taps, block);
   }
@@ -61,6 +72,17 @@ __attribute__((target_clones("avx512f", "avx2", "default"))) void add_rows(float
     add<7>(to, from, pitch, factors, taps, count);
   } else {
     add<0>(to, from, pitch, factors, taps, count);
+  }
+}
+
+// Finite values, to nearest even.
+__attribute__((target_clones("avx512f", "avx2", "default"))) void round_to_bf16(uint16_t* __restrict to,
+                                                                                const float* __restrict from,
+                                                                                int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, from + i, sizeof bits);
+    to[i] = static_cast<uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
   }
 }
 
@@ -146,14 +168,17 @@ void PoseStem::prepare_joint(const Gaussians& g, int64_t joint, int64_t k) {
 
 int64_t PoseStem::padded_rows() const { return (out_.height + kRows - 1) / kRows * kRows; }
 
-// Rows row .. row + kRows - 1 of the result; where there are fewer, by way of a copy with room.
-void PoseStem::run_rows(int64_t row, float* y) const {
+// Rows row .. row + kRows - 1 of the result. In place where they are f32 and not fewer; else by way of a copy with room.
+// y's values from `first` on are the person's.
+void PoseStem::run_rows(int64_t row, const Target& y, int64_t first) const {
   static thread_local std::vector<float> room;
   const int64_t line = out_.width * out_.block;
   const bool is_short = out_.height - row < kRows;
-  if (is_short) room.resize(static_cast<size_t>(kRows * line));
+  const bool needs_room = is_short || y.is_bf16;
+  if (needs_room) room.resize(static_cast<size_t>(kRows * line));
   for (int64_t b = 0; b < out_.blocks; ++b) {
-    float* rows = is_short ? room.data() : y + (b * out_.height + row) * line;
+    const int64_t at = first + (b * out_.height + row) * line;
+    float* rows = needs_room ? room.data() : reinterpret_cast<float*>(y.data) + at;
     std::fill_n(rows, kRows * line, 0.0F);
     for (int64_t k = 0; k < joints_; ++k) {
       const Window& window = windows_[static_cast<size_t>(k)];
@@ -163,19 +188,23 @@ void PoseStem::run_rows(int64_t row, float* y) const {
                row_factors_.data() + (k * padded_rows() + row) * kMaxTaps, kernel_height_,
                window.end_x * out_.block - begin);
     }
-    if (is_short) std::copy_n(rows, (out_.height - row) * line, y + (b * out_.height + row) * line);
+    const int64_t count = std::min(kRows, out_.height - row) * line;
+    if (y.is_bf16) {
+      round_to_bf16(reinterpret_cast<uint16_t*>(y.data) + at, rows, count);
+    } else if (is_short) {
+      std::copy_n(rows, count, reinterpret_cast<float*>(y.data) + at);
+    }
   }
 }
 
-void PoseStem::run(int64_t batch, const Gaussians& g, float* y) {
+void PoseStem::run(int64_t batch, const Gaussians& g, const Target& y) {
   for (int64_t person = 0; person < batch; ++person) {
-    float* to = y + person * out_.size();
 #pragma omp parallel
     {
 #pragma omp for schedule(dynamic)
       for (int64_t k = 0; k < joints_; ++k) prepare_joint(g, person * joints_ + k, k);
 #pragma omp for schedule(dynamic)
-      for (int64_t row = 0; row < out_.height; row += kRows) run_rows(row, to);
+      for (int64_t row = 0; row < out_.height; row += kRows) run_rows(row, y, person * out_.size());
     }
   }
 }
