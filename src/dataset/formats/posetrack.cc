@@ -138,7 +138,7 @@ std::vector<std::string> write_posetrack(std::span<const Split> splits, const fs
     }
   }
   for (const auto& [name, video] : videos) {
-    fs::create_directories((out / name).parent_path());
+    make_folder((out / name).parent_path());
     write_annotation_set(out / name, video);
   }
   return {};
