@@ -1,11 +1,12 @@
 # The front door. `make demo` and `make test` are all that a fresh Debian 12 needs; `make help` lists the rest.
 PREFIX ?= /usr/local
+SECONDS ?= 60
 JOBS ?= $(shell nproc)
 CTEST := ctest --output-on-failure -j $(JOBS)
 # Quiet unless it fails.
 configure = mkdir -p build && cmake --preset $(1) >build/configure-$(1).log 2>&1 || { cat build/configure-$(1).log; exit 1; }
 
-.PHONY: all help setup build demo test test-golden test-asan test-tsan lint install clean
+.PHONY: all help setup build tests demo test test-golden test-asan test-tsan test-peers fuzz bench lint install clean
 
 all: build
 
@@ -17,15 +18,19 @@ setup:  ## install what is missing from Debian
 
 build: setup  ## build/release/bin/posefix
 	@$(call configure,release)
+	@cmake --build --preset release -j $(JOBS) --target posefix
+
+tests: setup
+	@$(call configure,release)
 	@cmake --build --preset release -j $(JOBS)
 
 demo: build  ## train briefly, compile, refine and evaluate real pictures, draw the result
 	@scripts/demo.sh
 
-test: build  ## all tests
+test: tests  ## all tests
 	@cd build/release && $(CTEST)
 
-test-golden: build  ## the tests against golden vectors alone (POSEFIX_GOLDENS, POSEFIX_GOLDEN_DATA choose others)
+test-golden: tests  ## the tests against golden vectors alone (POSEFIX_GOLDENS, POSEFIX_GOLDEN_DATA choose others)
 	@cd build/release && $(CTEST) -L '^golden$$'
 
 test-asan: setup  ## all tests under AddressSanitizer and UBSan
@@ -38,7 +43,23 @@ test-tsan: setup  ## the threaded parts under ThreadSanitizer
 	@cmake --build --preset tsan -j $(JOBS)
 	@cd build/tsan && $(CTEST) -R 'Thread|Loader|Pipeline|Refiner'
 
-lint: build  ## clang-format, clang-tidy, include layers
+test-peers: build  ## TensorFlow, ONNX Runtime and OpenVINO run what posefix writes (a Python environment under build/)
+	@scripts/setup.sh peers
+	@cmake --build --preset release -j $(JOBS) --target tensorfile_golden_test
+	@scripts/test_peers.sh
+
+fuzz: setup  ## libFuzzer over every reader; SECONDS=60 each
+	@scripts/setup.sh fuzz
+	@$(call configure,fuzz)
+	@cmake --build --preset fuzz -j $(JOBS)
+	@scripts/fuzz.sh $(SECONDS)
+
+bench: setup  ## the benchmarks, each printing its ratio to a peer
+	@$(call configure,bench)
+	@cmake --build --preset bench -j $(JOBS) --target benchmarks
+	@scripts/bench.sh
+
+lint: tests  ## clang-format, clang-tidy, include layers
 	@scripts/setup.sh lint
 	@scripts/lint.sh
 

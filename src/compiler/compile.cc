@@ -18,8 +18,10 @@ void check_target(const CompileOptions& options) {
   if (!is_known) {
     throw bad_input("--target {}: this program compiles for cpu and reference", options.target);
   }
-  if (options.precision != "f32") {
-    throw bad_input("--precision {}: for --target {} this program has f32", options.precision, options.target);
+  const bool is_available = options.precision == "f32" || (options.precision == "bf16" && options.target == "cpu");
+  if (!is_available) {
+    throw bad_input("--precision {}: for --target {} this program has {}", options.precision, options.target,
+                    options.target == "cpu" ? "f32 and bf16" : "f32");
   }
 }
 
@@ -86,6 +88,10 @@ std::shared_ptr<const plan::Plan> compile(const graph::Graph& graph, const Named
   if (options.target == "cpu") {
     fuse_pose_stem(program);
     dump.write("fuse_pose_stem", plan::to_text(program.plan));
+  }
+  if (options.precision == "bf16") {
+    assign_bf16(program);
+    dump.write("assign_bf16", plan::to_text(program.plan));
   }
   plan_memory(program.plan);
   std::shared_ptr<const plan::Plan> result = pack(std::move(program));

@@ -22,7 +22,7 @@ struct Keep {
 
 struct CompileOptions {
   std::string target = "cpu";     // "cpu" or "reference"
-  std::string precision = "f32";  //
+  std::string precision = "f32";  // or "bf16" for the cpu
   std::vector<Keep> keep;
   std::filesystem::path dump_passes;  // "": no dump; else the folder that gets NN_pass.txt after every pass
 };

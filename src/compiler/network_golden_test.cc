@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "compiler/golden_network.h"
+#include "compiler/testing/golden_network.h"
 #include "pose/golden_test_files.h"
 
 namespace posefix::compiler {

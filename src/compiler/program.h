@@ -24,6 +24,7 @@ Program lower(const Module& module);
 
 // Passes over steps, one file each in passes/.
 void fuse_pose_stem(Program& program);
+void assign_bf16(Program& program);
 
 // Gives every tensor its place in the arena: values that live at the same time never overlap, a result takes the
 // place of an input that it may overwrite (residual, element-wise).

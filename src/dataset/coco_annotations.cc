@@ -134,11 +134,13 @@ class AnnotationReader {
     if (key == "id") return annotation.id = json_.integer(), kId;
     if (key == "image_id") return annotation.image_id = json_.integer(), kImageId;
     if (key == "category_id") return annotation.category_id = json_.integer(), kCategoryId;
-    if (key == "bbox") return read_bbox(annotation), kBbox;
+    if (key == "bbox") return annotation.bbox = read_box(), kBbox;
     if (key == "area") return annotation.area = json_.number(), kArea;
     if (key == "keypoints") return read_keypoints(annotation), kKeypoints;
     if (key == "num_keypoints") return annotation.num_keypoints = static_cast<int>(json_.integer()), kNumKeypoints;
-    if (key == "iscrowd") {
+    if (key == "bbox_head" && json_.peek() == '[') {
+      annotation.head_box = read_box();
+    } else if (key == "iscrowd") {
       const char c = json_.peek();
       annotation.iscrowd = c == 't' || c == 'f' ? json_.boolean() : json_.integer() != 0;
     } else {
@@ -147,13 +149,13 @@ class AnnotationReader {
     return 0;
   }
 
-  void read_bbox(Annotation& annotation) {
+  pose::Box read_box() {
     const size_t start = json_.mark().offset;
     json_.numbers(numbers_);
     if (numbers_.size() != 4) {
       throw json_.error(start, fmt::format("expected 4 numbers (x, y, width, height), got {}", numbers_.size()));
     }
-    annotation.bbox = {numbers_[0], numbers_[1], numbers_[2], numbers_[3]};
+    return {numbers_[0], numbers_[1], numbers_[2], numbers_[3]};
   }
 
   void read_keypoints(Annotation& annotation) {

@@ -1,7 +1,8 @@
 // COCO annotation files (person keypoints).
 //
 //   {"images": [{"id", "file_name", "width", "height"}...],
-//    "annotations": [{"id", "image_id", "category_id", "bbox", "area", "iscrowd", "num_keypoints", "keypoints"}...],
+//    "annotations": [{"id", "image_id", "category_id", "bbox", "area", "iscrowd", "num_keypoints", "keypoints",
+//                     "bbox_head" (optional)}...],
 //    "categories": [{"id", "name", "keypoints"}...]}
 //
 // Segmentations and everything else are stepped over. Image-information files (test-dev) have no annotations.
@@ -9,6 +10,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -33,9 +35,10 @@ struct Annotation {
   pose::Box bbox;   // image_px
   double area = 0;  // of the segment, px^2
   bool iscrowd = false;
-  int num_keypoints = 0;      // the field; joints with v > 0 when the field is missing
-  pose::Keypoints keypoints;  // [K], score = visibility flag v
-  size_t index = 0;           // position in the file's "annotations"
+  int num_keypoints = 0;              // the field; joints with v > 0 when the field is missing
+  pose::Keypoints keypoints;          // [K], score = visibility flag v
+  std::optional<pose::Box> head_box;  // "bbox_head", image_px: what PCKh measures in; PoseTrack and MPII have it
+  size_t index = 0;                   // position in the file's "annotations"
 };
 
 struct Category {

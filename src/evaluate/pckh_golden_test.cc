@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "dataset/mat_file.h"
+#include "dataset/formats/mat_file.h"
 #include "evaluate/pckh.h"
 #include "pose/golden_test_files.h"
 
@@ -59,19 +59,25 @@ std::vector<PckhPerson> people_of(const json& golden) {
   return people;
 }
 
+// jnt_missing [16,N], pos_gt_src and pos_pred_src [16,2,N], headboxes_src [2,2,N] (corner, x|y).
 std::vector<PckhPerson> people_of_matlab_file(const std::filesystem::path& path) {
-  const dataset::MatArray missing = dataset::read_mat_array(path, "jnt_missing");
-  const dataset::MatArray annotated = dataset::read_mat_array(path, "pos_gt_src");
-  const dataset::MatArray predicted = dataset::read_mat_array(path, "pos_pred_src");
-  const dataset::MatArray boxes = dataset::read_mat_array(path, "headboxes_src");
-  std::vector<PckhPerson> people(missing.shape.at(1));
+  dataset::formats::MatFile file(path);
+  const dataset::formats::MatNode missing_node = file.variable("jnt_missing");
+  const std::vector<double> missing = missing_node.numbers();
+  const std::vector<double> annotated = file.variable("pos_gt_src").numbers();
+  const std::vector<double> predicted = file.variable("pos_pred_src").numbers();
+  const std::vector<double> boxes = file.variable("headboxes_src").numbers();
+  const size_t joints = missing_node.shape().at(0);
+  std::vector<PckhPerson> people(missing_node.shape().at(1));
   for (size_t i = 0; i < people.size(); ++i) {
-    for (size_t j = 0; j < missing.shape[0]; ++j) {
-      people[i].predicted.push_back({predicted.at(j, 0, i), predicted.at(j, 1, i), 1});
-      people[i].annotated.push_back({annotated.at(j, 0, i), annotated.at(j, 1, i), missing.at(j, i) == 0 ? 1.0 : 0.0});
+    for (size_t j = 0; j < joints; ++j) {
+      const size_t x = j + joints * 2 * i;
+      const size_t y = x + joints;
+      people[i].predicted.push_back({predicted.at(x), predicted.at(y), 1});
+      people[i].annotated.push_back({annotated.at(x), annotated.at(y), missing.at(j + joints * i) == 0 ? 1.0 : 0.0});
     }
     people[i].head_size =
-        head_size_of_box(boxes.at(1, 0, i) - boxes.at(0, 0, i), boxes.at(1, 1, i) - boxes.at(0, 1, i));
+        head_size_of_box(boxes.at(4 * i + 1) - boxes.at(4 * i), boxes.at(4 * i + 3) - boxes.at(4 * i + 2));
   }
   return people;
 }

@@ -30,8 +30,9 @@ ImageHeader png_header(Bytes bytes, const std::string& name);
 // Orientation of a TIFF block (as in EXIF), 1 when it has none or is damaged.
 int tiff_orientation(Bytes tiff);
 
-Image decode_jpeg(Bytes bytes, const std::string& name);
-Image decode_png(Bytes bytes, const std::string& name);
+// Into `image`, whose memory is used again.
+void decode_jpeg(Bytes bytes, const std::string& name, Image& image);
+void decode_png(Bytes bytes, const std::string& name, Image& image);
 std::vector<std::byte> encode_png(const Image& image);
 
 // The upright picture of one stored with the EXIF orientation 1..8.

@@ -72,15 +72,34 @@ void check_size(int64_t width, int64_t height, const std::string& name) {
   }
 }
 
-Image decode(std::span<const std::byte> bytes, const std::string& name, ExifOrientation orientation) {
+namespace {
+
+void decode_bytes(Bytes bytes, const std::string& name, Image& image, ExifOrientation orientation) {
   const ImageHeader header = header_of(bytes, name);
-  Image image = is_jpeg(bytes) ? decode_jpeg(bytes, name) : decode_png(bytes, name);
-  if (orientation == ExifOrientation::kIgnore) return image;
-  return upright(std::move(image), header.exif_orientation);
+  if (is_jpeg(bytes)) {
+    decode_jpeg(bytes, name, image);
+  } else {
+    decode_png(bytes, name, image);
+  }
+  if (orientation == ExifOrientation::kApply) image = upright(std::move(image), header.exif_orientation);
+}
+
+}  // namespace
+
+Image decode(std::span<const std::byte> bytes, const std::string& name, ExifOrientation orientation) {
+  Image image;
+  decode_bytes(bytes, name, image, orientation);
+  return image;
 }
 
 Image decode(const std::filesystem::path& path, ExifOrientation orientation) {
-  return decode(MappedFile::open(path)->bytes(), path.string(), orientation);
+  Image image;
+  decode_into(path, image, orientation);
+  return image;
+}
+
+void decode_into(const std::filesystem::path& path, Image& image, ExifOrientation orientation) {
+  decode_bytes(MappedFile::open(path)->bytes(), path.string(), image, orientation);
 }
 
 ImageHeader read_header(const std::filesystem::path& path) {

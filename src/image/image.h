@@ -29,6 +29,9 @@ enum class ExifOrientation { kIgnore, kApply };  // COCO and the reference ignor
 Image decode(const std::filesystem::path& path, ExifOrientation orientation = ExifOrientation::kIgnore);
 Image decode(std::span<const std::byte> bytes, const std::string& name,
              ExifOrientation orientation = ExifOrientation::kIgnore);
+// The same into a picture whose memory is used again. On an Error its contents are unspecified.
+void decode_into(const std::filesystem::path& path, Image& image,
+                 ExifOrientation orientation = ExifOrientation::kIgnore);
 // Reads only as much as the size needs.
 ImageHeader read_header(const std::filesystem::path& path);
 

@@ -160,8 +160,7 @@ bool run_decoder(j_decompress_ptr info, JpegTrouble& trouble, Bytes bytes, Decod
 
 }  // namespace
 
-Image decode_jpeg(Bytes bytes, const std::string& name) {
-  Image image;
+void decode_jpeg(Bytes bytes, const std::string& name, Image& image) {
   std::vector<JSAMPLE> cmyk_row;
   JpegTrouble trouble;
   set_error_manager(trouble, bytes.size());
@@ -170,7 +169,7 @@ Image decode_jpeg(Bytes bytes, const std::string& name) {
   DecodeTarget target{&image, &cmyk_row, false};
   const bool finished = run_decoder(&decompressor.info, trouble, bytes, target);
   const unsigned rows = decompressor.info.output_scanline;
-  if (finished && !trouble.damaged) return image;
+  if (finished && !trouble.damaged) return;
   if (trouble.ran_out) {
     throw bad_input("{}: the JPEG data end at byte {} after about {} of {} rows; the file is truncated: fetch it again",
                     name, bytes.size(), rows, image.height);

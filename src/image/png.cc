@@ -97,9 +97,10 @@ bool run_encoder(png_structp png, png_infop info, const Image& image, std::vecto
 
 }  // namespace
 
-Image decode_png(Bytes bytes, const std::string& name) {
+void decode_png(Bytes bytes, const std::string& name, Image& image) {
   const ImageHeader header = png_header(bytes, name);
-  Image image{header.width, header.height, {}};
+  image.width = header.width;
+  image.height = header.height;
   std::vector<png_bytep> rows;
   PngSource source{bytes.data(), bytes.size(), 0, false, {}};
   png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &source, on_error, on_warning);
@@ -108,7 +109,7 @@ Image decode_png(Bytes bytes, const std::string& name) {
   PngTarget target{&image, &rows};
   const bool finished = info != nullptr && run_decoder(png, info, source, target);
   png_destroy_read_struct(&png, &info, nullptr);
-  if (finished) return image;
+  if (finished) return;
   if (source.ran_out) {
     throw bad_input(
         "{}: the PNG data end at byte {} before the picture is complete; the file is truncated: fetch it "

@@ -12,8 +12,8 @@
 #include "base/error.h"
 #include "image/crop.h"
 
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
-#define POSEFIX_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#if defined(__x86_64__) && !defined(__clang__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+#define POSEFIX_CLONES __attribute__((target_clones("avx2", "default")))
 #else
 #define POSEFIX_CLONES
 #endif
@@ -21,7 +21,7 @@
 namespace posefix::image {
 namespace {
 
-typedef uint8_t U8x8 __attribute__((vector_size(8)));
+typedef uint8_t U8x16 __attribute__((vector_size(16)));
 typedef uint16_t U16x8 __attribute__((vector_size(16)));
 typedef int32_t I32x4 __attribute__((vector_size(16)));
 
@@ -83,30 +83,41 @@ bool is_inside(const Source& source, int32_t position_x, int32_t position_y) {
 // the caller sees to.
 POSEFIX_CLONES
 void inner_pixels(const Source& source, const Row& row, int begin, int end, uint8_t* out) {
+  const uint8_t* const pixels = source.pixels;
   const ptrdiff_t stride = source.stride;
-  const ptrdiff_t mirror_base = source.flip ? source.width - 2 : 0;
-  const ptrdiff_t sign = source.flip ? -1 : 1;
-  for (int x = begin; x < end; ++x) {
-    const int32_t u = (row.x0 + row.column_x[x]) >> kFractionBits;
-    const int32_t v = (row.y0 + row.column_y[x]) >> kFractionBits;
-    const ptrdiff_t left = mirror_base + sign * (u >> kFractionBits);
-    const uint8_t* top = source.pixels + (v >> kFractionBits) * stride + 3 * left;
-    const int fraction = u & (kFraction - 1);
-    const int fx = source.flip ? kFraction - fraction : fraction;
+  const int32_t* const column_x = row.column_x;
+  const int32_t* const column_y = row.column_y;
+  const int32_t x0 = row.x0;
+  const int32_t y0 = row.y0;
+  // A mirrored picture is read from its other end: base - X in place of X, and the fraction from the other side.
+  const int32_t sign = source.flip ? -1 : 1;
+  const int32_t left_base = source.flip ? source.width - 2 : 0;
+  const int32_t fraction_base = source.flip ? kFraction : 0;
+  const U8x16 zero8{};
+  const U16x8 zero16{};
+  const auto load = [&](const uint8_t* from) {
+    U8x16 eight{};
+    std::memcpy(&eight, from, 8);
+    return reinterpret_cast<U16x8>(
+        __builtin_shufflevector(eight, zero8, 0, 16, 1, 16, 2, 16, 3, 16, 4, 16, 5, 16, 6, 16, 7, 16));
+  };
+  out += 3 * static_cast<ptrdiff_t>(begin);
+  for (int x = begin; x < end; ++x, out += 3) {
+    const int32_t u = (x0 + column_x[x]) >> kFractionBits;
+    const int32_t v = (y0 + column_y[x]) >> kFractionBits;
+    const ptrdiff_t left = left_base + sign * (u >> kFractionBits);
+    const uint8_t* const top = pixels + (v >> kFractionBits) * stride + 3 * left;
+    const int fx = fraction_base + sign * (u & (kFraction - 1));
     const int fy = v & (kFraction - 1);
-    U8x8 above;
-    U8x8 below;
-    std::memcpy(&above, top, 8);
-    std::memcpy(&below, top + stride, 8);
     // At most 255 * 32: fits u16.
-    const U16x8 blend = __builtin_convertvector(above, U16x8) * static_cast<uint16_t>(kFraction - fy) +
-                        __builtin_convertvector(below, U16x8) * static_cast<uint16_t>(fy);
-    const I32x4 first = {blend[0], blend[1], blend[2], 0};
-    const I32x4 second = {blend[3], blend[4], blend[5], 0};
+    const U16x8 blend =
+        load(top) * static_cast<uint16_t>(kFraction - fy) + load(top + stride) * static_cast<uint16_t>(fy);
+    const auto first = reinterpret_cast<I32x4>(__builtin_shufflevector(blend, zero16, 0, 8, 1, 8, 2, 8, 3, 8));
+    const auto second = reinterpret_cast<I32x4>(__builtin_shufflevector(blend, zero16, 3, 8, 4, 8, 5, 8, 6, 8));
     const I32x4 sum = (first * (kFraction - fx) + second * fx + 512) >> 10;
-    const uint32_t packed =
-        static_cast<uint32_t>(sum[0]) | static_cast<uint32_t>(sum[1]) << 8 | static_cast<uint32_t>(sum[2]) << 16;
-    std::memcpy(out + 3 * static_cast<ptrdiff_t>(x), &packed, 4);
+    const auto bytes = reinterpret_cast<U8x16>(sum);
+    const U8x16 packed = __builtin_shufflevector(bytes, bytes, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12);
+    std::memcpy(out, &packed, 4);
   }
 }
 

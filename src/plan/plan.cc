@@ -18,10 +18,15 @@ void Plan::set_data(std::span<const std::byte> data, std::shared_ptr<const void>
   owner_ = std::move(owner);
 }
 
-std::span<const float> Plan::f32(int32_t weight) const {
+std::span<const std::byte> Plan::bytes(int32_t weight) const {
   const WeightInfo& info = weight_infos.at(static_cast<size_t>(weight));
-  PFX_CHECK(info.dtype == DType::kF32);
-  return {reinterpret_cast<const float*>(data_.data() + info.offset), info.bytes / sizeof(float)};
+  return data_.subspan(info.offset, info.bytes);
+}
+
+std::span<const float> Plan::f32(int32_t weight) const {
+  PFX_CHECK(weight_infos.at(static_cast<size_t>(weight)).dtype == DType::kF32);
+  const std::span<const std::byte> all = bytes(weight);
+  return {reinterpret_cast<const float*>(all.data()), all.size() / sizeof(float)};
 }
 
 void Plan::release_pages() const {

@@ -105,7 +105,8 @@ class Plan {
   // Called by release_pages() for a plan that lies in a mapped file.
   void set_pages(std::shared_ptr<const class PageOwner> pages) { pages_ = std::move(pages); }
   std::span<const std::byte> data() const { return data_; }
-  std::span<const float> f32(int32_t weight) const;
+  std::span<const std::byte> bytes(int32_t weight) const;
+  std::span<const float> f32(int32_t weight) const;  // PFX_CHECK that it is f32
   // Lets the operating system take back the memory behind data() (mapped plans; no effect on others). Reading the
   // weights again reads the file again.
   void release_pages() const;

@@ -19,17 +19,23 @@ Text check_metadata(const Metadata& m, uint64_t arena_bytes) {
   }
   if (!in(m.joints, 1, 4096)) return fmt::format("{} joints, expected 1 to 4096", m.joints);
   if (!in(m.heatmap_stride, 1, 64)) return fmt::format("heat-map stride {}, expected 1 to 64", m.heatmap_stride);
+  if (m.precision != "f32" && m.precision != "bf16") {
+    return fmt::format("precision '{}' is not known to this program", m.precision);
+  }
   if (arena_bytes > kMaxPersonBytes) return fmt::format("the arena takes {} bytes per person", arena_bytes);
   return "";
 }
 
-Text check_tensor(const TensorInfo& t, uint64_t arena_bytes) {
+Text check_tensor(const TensorInfo& t, uint64_t arena_bytes, const std::string& precision) {
   if (t.height < 1 || t.width < 1 || t.height > kMaxSide || t.width > kMaxSide || t.channels < 1 ||
       t.channels > kMaxChannels) {
     return fmt::format("tensor '{}' is [B,{},{},{}]", t.name, t.height, t.width, t.channels);
   }
-  if (t.dtype != DType::kF32 && t.dtype != DType::kBF16 && t.dtype != DType::kI8 && t.dtype != DType::kU8) {
-    return fmt::format("tensor '{}' holds {}, expected f32, bf16, i8 or u8", t.name, dtype_name(t.dtype));
+  if (t.dtype != DType::kF32 && t.dtype != DType::kBF16) {
+    return fmt::format("tensor '{}' holds {}, expected f32 or bf16", t.name, dtype_name(t.dtype));
+  }
+  if (precision == "f32" && t.dtype != DType::kF32) {
+    return fmt::format("tensor '{}' holds {} in a plan in f32", t.name, dtype_name(t.dtype));
   }
   if (!(t.scale > 0) || t.scale > 1e30F) return fmt::format("tensor '{}' has scale {}", t.name, t.scale);
   const auto least = static_cast<uint64_t>(t.height * t.width * t.channels) * dtype_size(t.dtype);
@@ -77,7 +83,7 @@ class StepChecker {
       case Op::kConvTranspose2d:
         return check_conv_transpose();
       case Op::kMaxPool:
-        return counts(1, 0) ? check_window(step_.kernel, step_.kernel, input(0).channels) : bad_counts();
+        return counts(1, 0) ? check_pool() : bad_counts();
       case Op::kPad:
         return check_pad();
       case Op::kChannelAffine:
@@ -108,6 +114,10 @@ class StepChecker {
   Text bad_counts() const {
     return fmt::format("has {} inputs and {} weights", step_.inputs.size(), step_.weights.size());
   }
+  bool are_floats(size_t i) const {
+    return weight(i).dtype == (plan_.metadata.precision == "bf16" ? DType::kBF16 : DType::kF32);
+  }
+  Text bad_weights() const { return fmt::format("the weights are {}", dtype_name(weight(0).dtype)); }
   bool vector(size_t i, int64_t channels) const {
     return weight(i).dtype == DType::kF32 && weight(i).shape == Shape{channels};
   }
@@ -127,6 +137,7 @@ class StepChecker {
     if (step_.op == Op::kPoseStem) {
       if (!counts(0, 1)) return bad_counts();
       const Shape& w = weight(0).shape;
+      if (weight(0).dtype != DType::kF32) return bad_weights();
       if (w.size() != 4 || w[2] != m.joints) return fmt::format("the weights are {}", to_string(w));
       return check_filter(m.height, m.width, w[0], w[1], w[3]);
     }
@@ -153,10 +164,18 @@ class StepChecker {
     return check_filter(input(0).height, input(0).width, kh, kw, channels);
   }
 
+  Text check_pool() const {
+    for (const int32_t pad : step_.pads) {
+      if (pad >= step_.kernel) return fmt::format("padding {} for a window of {}", pad, step_.kernel);
+    }
+    return check_window(step_.kernel, step_.kernel, input(0).channels);
+  }
+
   Text check_conv() const {
     if (!counts(step_.has_residual ? 2 : 1, step_.has_bias ? 2 : 1)) return bad_counts();
     const Shape& w = weight(0).shape;
     if (w.size() != 4 || w[2] != input(0).channels) return fmt::format("the weights are {}", to_string(w));
+    if (!are_floats(0)) return bad_weights();
     if (step_.has_bias && !vector(1, w[3])) return "the bias does not fit";
     if (step_.has_residual && (input(1).height != output().height || input(1).width != output().width ||
                                input(1).channels != output().channels)) {
@@ -169,6 +188,7 @@ class StepChecker {
     if (!counts(1, step_.has_bias ? 2 : 1)) return bad_counts();
     const Shape& w = weight(0).shape;
     if (w.size() != 4 || w[3] != input(0).channels) return fmt::format("the weights are {}", to_string(w));
+    if (!are_floats(0)) return bad_weights();
     if (step_.has_bias && !vector(1, w[2])) return "the bias does not fit";
     if (step_.stride < 1 || step_.stride > w[0] || step_.stride > w[1]) return fmt::format("stride {}", step_.stride);
     return output_is(input(0).height * step_.stride, input(0).width * step_.stride, w[2])
@@ -200,6 +220,7 @@ class StepChecker {
   Text check_decode() const {
     if (!counts(1, 0)) return bad_counts();
     if (!(step_.factor > 0 && step_.factor < 1e6)) return fmt::format("factor {}", step_.factor);
+    if (input(0).dtype != DType::kF32) return "the logits are not f32";
     return input(0).channels == plan_.metadata.joints ? "" : "the logits' channels differ from the joints";
   }
 
@@ -236,7 +257,7 @@ Violation validate(const Plan& plan) {
     return {RecordKind::kMetadata, 0, std::move(text)};
   }
   for (size_t i = 0; i < plan.tensors.size(); ++i) {
-    Text text = check_tensor(plan.tensors[i], plan.arena_bytes);
+    Text text = check_tensor(plan.tensors[i], plan.arena_bytes, plan.metadata.precision);
     if (!text.empty()) return {RecordKind::kTensor, i, std::move(text)};
   }
   for (size_t i = 0; i < plan.weight_infos.size(); ++i) {

@@ -28,7 +28,7 @@ CropFeed::CropFeed(const FeedOptions& options, const pose::Skeleton& skeleton, P
       input_pose_(input_pose),
       rows_per_person_(options.flip ? 2 : 1),
       rows_(static_cast<int64_t>(people.size()) * rows_per_person_),
-      capacity_(3 * options.batch_rows),
+      capacity_((options.lent_batches + 2) * options.batch_rows),
       crop_bytes_(int64_t{3} * options.size.height * options.size.width) {
   PFX_CHECK(options.batch_rows > 0);
   for (size_t i = 0; i < people.size(); ++i) {
@@ -139,8 +139,9 @@ void CropFeed::mark_ready(int64_t first_row, int64_t count) {
 }
 
 runtime::CropBatch CropFeed::next(int64_t count) {
-  PFX_CHECK(lent_ == 0 && count > 0 && count <= options_.batch_rows && released_ + count <= rows_);
-  const size_t first = index_of(released_ % capacity_);
+  PFX_CHECK(static_cast<int64_t>(lent_.size()) < options_.lent_batches);
+  PFX_CHECK(count > 0 && count <= options_.batch_rows && lent_end_ + count <= rows_);
+  const size_t first = index_of(lent_end_ % capacity_);
   std::unique_lock<std::mutex> lock(mutex_);
   ready_.wait(lock, [&] {
     if (error_) return true;
@@ -158,7 +159,8 @@ runtime::CropBatch CropFeed::next(int64_t count) {
     }
     std::rethrow_exception(error);
   }
-  lent_ = count;
+  lent_.push_back(count);
+  lent_end_ += count;
   const size_t joints = flip_permutation_.size();
   const size_t rows = index_of(count);
   return {count, std::span(ring_crops_).subspan(first * index_of(crop_bytes_), rows * index_of(crop_bytes_)),
@@ -169,9 +171,10 @@ runtime::CropBatch CropFeed::next(int64_t count) {
 void CropFeed::release() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    for (int64_t row = released_; row < released_ + lent_; ++row) row_ready_[index_of(row % capacity_)] = 0;
-    released_ += lent_;
-    lent_ = 0;
+    PFX_CHECK(!lent_.empty());
+    for (int64_t row = released_; row < released_ + lent_.front(); ++row) row_ready_[index_of(row % capacity_)] = 0;
+    released_ += lent_.front();
+    lent_.pop_front();
   }
   space_.notify_all();
 }

@@ -1,7 +1,7 @@
 // The stage ahead of the network: threads that decode pictures and fill rows of network input.
 //
 // A row is one run of the network on one person: the crop and pose, or their mirror image. Person i has row i, with the
-// flip test rows 2i and 2i+1. Rows stand in a ring of three batches, so a batch lies contiguous and is handed out where
+// flip test rows 2i and 2i+1. Rows stand in a ring of some batches, so a batch lies contiguous and is handed out where
 // it was written; no copy, no allocation per row. Every picture is decoded once for all its people. The order of rows
 // does not depend on threads: they only decide when a row is ready.
 // Invariants: pictures are begun in order, rows are consumed in order; so the oldest row always has a free place and
@@ -10,6 +10,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <exception>
 #include <functional>
 #include <mutex>
@@ -28,7 +29,8 @@ using PictureSource = std::function<image::Image(size_t index)>;
 
 struct FeedOptions {
   image::CropSize size{0, 0};
-  int64_t batch_rows = 0;  // R, largest batch that will be asked for
+  int64_t batch_rows = 0;    // R, largest batch that will be asked for
+  int64_t lent_batches = 1;  // that may be out at a time, between next() and release()
   bool flip = true;
   int threads = 1;
 };
@@ -52,7 +54,7 @@ class CropFeed {
   // Waits for the next `count` rows (the same `count` until the last, shorter batch). Valid until release(). Throws
   // what a thread threw, for the earliest picture that failed.
   runtime::CropBatch next(int64_t count);
-  // The rows of the last next() may be overwritten.
+  // The rows of the oldest next() that is out may be overwritten.
   void release();
   // Ends the threads; what they were doing is dropped. The destructor does the same.
   void stop();
@@ -90,7 +92,8 @@ class CropFeed {
   std::condition_variable space_;   // rows were released, or stop
   std::vector<uint8_t> row_ready_;  // [capacity]
   int64_t released_ = 0;            // rows before this one are done
-  int64_t lent_ = 0;                // rows handed out by next()
+  std::deque<int64_t> lent_;        // rows of each batch that is out
+  int64_t lent_end_ = 0;            // rows before this one were handed out
   size_t next_task_ = 0;
   bool stop_ = false;
   std::exception_ptr error_;

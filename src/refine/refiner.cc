@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
+#include <exception>
 #include <numeric>
 #include <utility>
 
@@ -28,6 +30,48 @@ std::vector<size_t> by_picture(std::span<const Person> people) {
                    [&](size_t a, size_t b) { return first[people[a].picture] < first[people[b].picture]; });
   return order;
 }
+
+// Batches that the session works on. Whatever ends the loop, none is left behind: the session reads their rows.
+class InFlight {
+ public:
+  explicit InFlight(runtime::Session& session) : session_(session) {}
+  ~InFlight() {
+    try {
+      while (!counts_.empty()) wait();
+    } catch (const std::exception&) {
+      counts_.clear();  // an error drops all of them; the one that ended the loop is on its way already
+    }
+  }
+  InFlight(const InFlight&) = delete;
+  InFlight& operator=(const InFlight&) = delete;
+
+  int64_t size() const { return static_cast<int64_t>(counts_.size()); }
+  void submit(const runtime::CropBatch& batch, std::span<float> answer) {
+    guarded([&] { session_.submit(batch, {answer, {}}); });
+    counts_.push_back(batch.size);
+  }
+  // Rows of the oldest batch, which is done.
+  int64_t wait() {
+    guarded([&] { session_.wait(); });
+    const int64_t count = counts_.front();
+    counts_.pop_front();
+    return count;
+  }
+
+ private:
+  template <typename Call>
+  void guarded(Call&& call) {
+    try {
+      call();
+    } catch (...) {
+      counts_.clear();
+      throw;
+    }
+  }
+
+  runtime::Session& session_;
+  std::deque<int64_t> counts_;
+};
 
 // rows [N*rows_per_person, K*2] in working order -> one array per pass in the caller's order.
 void scatter(std::span<const float> from, std::span<const size_t> order, size_t pass, size_t passes, size_t width,
@@ -57,20 +101,28 @@ Refiner::Refiner(runtime::Session& session, pose::Skeleton skeleton, const Refin
 void Refiner::run_batches(CropFeed& feed, std::span<float> rows, RefineTimes& times, const OnProgress& on_progress) {
   const size_t width = 2 * static_cast<size_t>(session_.info().joints);
   const int64_t passes = options_.flip ? 2 : 1;
-  for (int64_t row = 0; row < feed.rows();) {
+  InFlight in_flight(session_);
+  int64_t asked = 0;  // rows given to the session
+  int64_t done = 0;
+  while (done < feed.rows()) {
     throw_if_interrupted();
-    const int64_t count = std::min(session_.max_batch(), feed.rows() - row);
-    const Clock::time_point asked = Clock::now();
-    const runtime::CropBatch batch = feed.next(count);
-    const Clock::time_point begun = Clock::now();
-    const std::span<float> answer = rows.subspan(static_cast<size_t>(row) * width, static_cast<size_t>(count) * width);
-    session_.run(batch, {answer, {}});
-    times.inference += seconds_since(begun);
-    times.starved += std::chrono::duration<double>(begun - asked).count();
-    ++times.batches;
+    if (asked < feed.rows() && in_flight.size() < session_.max_in_flight()) {
+      const int64_t count = std::min(session_.max_batch(), feed.rows() - asked);
+      const Clock::time_point begin = Clock::now();
+      const runtime::CropBatch batch = feed.next(count);
+      if (in_flight.size() == 0) times.starved += seconds_since(begin);
+      const Clock::time_point submitted = Clock::now();
+      in_flight.submit(batch, rows.subspan(static_cast<size_t>(asked) * width, static_cast<size_t>(count) * width));
+      times.inference += seconds_since(submitted);
+      ++times.batches;
+      asked += count;
+      continue;
+    }
+    const Clock::time_point begin = Clock::now();
+    done += in_flight.wait();
+    times.inference += seconds_since(begin);
     feed.release();
-    row += count;
-    if (on_progress) on_progress(row / passes);
+    if (on_progress) on_progress(done / passes);
   }
 }
 
@@ -93,8 +145,9 @@ Refined Refiner::run(const PictureSource& pictures, std::span<const Person> peop
   Refined refined;
   refined.joints = info.joints;
   {
-    CropFeed feed({size, session_.max_batch(), options_.flip, options_.decode_threads}, skeleton_, pictures, working,
-                  boxes, inputs);
+    const FeedOptions feed_options{size, session_.max_batch(), session_.max_in_flight(), options_.flip,
+                                   options_.decode_threads};
+    CropFeed feed(feed_options, skeleton_, pictures, working, boxes, inputs);
     run_batches(feed, rows, refined.times, on_progress);
     feed.stop();
     refined.times.decode = feed.times().decode_s;

@@ -31,8 +31,8 @@ struct RefineTimes {
   double total = 0;
   double decode = 0;     // summed over decoding threads
   double crop = 0;       // summed over decoding threads
-  double inference = 0;  // in the session
-  double starved = 0;    // the session had to wait for crops
+  double inference = 0;  // waiting for the session
+  double starved = 0;    // the session idle, waiting for crops
   double merge = 0;      // flip merge, map back, suppression
   int64_t batches = 0;
 };

@@ -193,6 +193,60 @@ TEST(Refiner, EndsItsThreadsWhenTheDeviceFails) {
   EXPECT_THROW(Refiner(session, skeleton(), {true, 0.9, 3}).run(&picture, crowd.people), Error);
 }
 
+// Works on two batches at a time, like a device with a queue: outputs appear at wait().
+class QueueSession : public EchoSession {
+ public:
+  explicit QueueSession(int64_t max_batch) : EchoSession(max_batch) { with_brightness_ = true; }
+  int64_t max_in_flight() const override { return 2; }
+  void submit(const runtime::CropBatch& input, const runtime::RefinedBatch& output) override {
+    ASSERT_LT(queue_.size(), 2U);
+    queue_.push_back({input, output});
+    most_ = std::max(most_, queue_.size());
+  }
+  void wait() override {
+    ASSERT_FALSE(queue_.empty());
+    const auto [input, output] = queue_.front();
+    queue_.erase(queue_.begin());
+    try {
+      run(input, output);
+    } catch (...) {
+      queue_.clear();
+      throw;
+    }
+  }
+  std::vector<std::pair<runtime::CropBatch, runtime::RefinedBatch>> queue_;
+  size_t most_ = 0;
+};
+
+TEST(Refiner, KeepsADeviceWithAQueueBusy) {
+  const Crowd crowd(23, 6);
+  EchoSession plain(3);
+  plain.with_brightness_ = true;
+  const Refined expected = Refiner(plain, skeleton(), {}).run(&picture, crowd.people);
+  QueueSession queue(3);
+  const Refined found = Refiner(queue, skeleton(), {}).run(&picture, crowd.people);
+  EXPECT_EQ(found.coords_image_px, expected.coords_image_px);
+  EXPECT_EQ(queue.most_, 2U);
+}
+
+TEST(Refiner, LeavesNothingInTheQueueWhenItFails) {
+  const Crowd crowd(40, 10);
+  QueueSession queue(2);
+  queue.fail_in_call_ = 4;
+  EXPECT_THROW(Refiner(queue, skeleton(), {}).run(&picture, crowd.people), Error);
+  EXPECT_TRUE(queue.queue_.empty());
+  QueueSession fine(2);
+  EXPECT_THROW(Refiner(fine, skeleton(), {})
+                   .run(
+                       [](size_t index) {
+                         if (index == 7) throw bad_input("broken");
+                         return picture(index);
+                       },
+                       crowd.people),
+               Error);
+  EXPECT_TRUE(fine.queue_.empty());
+}
+
 TEST(Refiner, NoPeopleIsNoWork) {
   EchoSession session(2);
   const Refined refined = Refiner(session, skeleton(), {}).run(&picture, {});

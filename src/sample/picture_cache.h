@@ -34,11 +34,18 @@ class PictureCache {
     std::exception_ptr error;
     std::list<size_t>::iterator place;  // in recent_; of ready ones with an image
   };
+  // Pictures whose memory waits to be used again; outlives the cache while pictures are in use.
+  struct Spare {
+    std::mutex mutex;
+    std::vector<std::unique_ptr<image::Image>> pictures;
+  };
+  std::shared_ptr<image::Image> take_spare();
   void settle(size_t picture, std::shared_ptr<const image::Image> image, std::exception_ptr error);
 
   const std::vector<std::filesystem::path> pictures_;
   const size_t budget_bytes_;
   const image::ExifOrientation orientation_;
+  const std::shared_ptr<Spare> spare_ = std::make_shared<Spare>();
   mutable std::mutex mutex_;
   std::condition_variable settled_;
   std::unordered_map<size_t, Entry> entries_;

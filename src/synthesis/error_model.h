@@ -32,9 +32,9 @@ inline constexpr size_t kErrorKinds = 5;
 std::string_view error_kind_name(ErrorKind kind);
 
 // Radii at which ks is 0.85, 0.5 and 0.1, in units of u: sqrt(-2 ln ks).
-inline constexpr double kRadiusGood = 0.57012137;
-inline constexpr double kRadiusJitter = 1.17741002;
-inline constexpr double kRadiusMiss = 2.14596603;
+inline constexpr double kRadiusGood = 0.5701209161182826;
+inline constexpr double kRadiusJitter = 1.1774100225154747;
+inline constexpr double kRadiusMiss = 2.145966026289347;
 
 // How errors of one kind keep clear of the other kinds.
 enum class PlacementRule {

@@ -303,9 +303,10 @@ PoseErrors::Drawn PoseErrors::draw_from_cells(ErrorKind kind, const Proposal& pr
 PoseErrors::Drawn PoseErrors::draw_in_zones(ErrorKind kind, const std::vector<double>& distances, Rng& rng) {
   const bool own_blocks = kind == ErrorKind::kInversion || kind == ErrorKind::kSwap;
   const double zone = kRadiusJitter * unit_;
-  for (int tried = 0; tried < kDistancesTried; ++tried) {
+  for (int tried = 0; tried <= kDistancesTried; ++tried) {
     const int place = places_[static_cast<size_t>(pick_place(rng.uniform()))];
-    const double r = quantile(distances, rng.uniform()) * unit_;
+    // At last the rim of the zone, of which a part always sticks out of another zone.
+    const double r = (tried < kDistancesTried ? quantile(distances, rng.uniform()) : kRadiusJitter) * unit_;
     const Point& center = sources_[static_cast<size_t>(place)];
     arcs_.clear();
     for (int i = 0; i < static_cast<int>(sources_.size()); ++i) {

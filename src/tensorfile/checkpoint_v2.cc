@@ -16,7 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kVersion = 1;  // kTensorBundleVersion
-constexpr size_t kBlockBytes = 262144;
 
 // BundleEntryProto.
 struct Entry {

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <fstream>
@@ -56,7 +57,8 @@ class LoopTest : public testing::Test {
  protected:
   void SetUp() override {
     const auto* info = testing::UnitTest::GetInstance()->current_test_info();
-    folder_ = std::filesystem::path(testing::TempDir()) / ("loop_test_" + std::string(info->name()));
+    folder_ = std::filesystem::path(testing::TempDir()) /
+              ("loop_test_" + std::string(info->name()) + "_" + std::to_string(::getpid()));
     std::filesystem::remove_all(folder_);
     config_.batch_size = 4;
     config_.epochs = 10;

@@ -34,6 +34,7 @@ const std::map<std::string, Names> kAllowed = {
     {"runtime", {"plan"}},
     {"runtime/backends/torch", {"plan", "runtime", "torchgraph", "model", "tensorfile"}},
     {"refine", {"runtime", "image", "pose", "dataset"}},
+    {"api", {"refine", "runtime"}},
     {"evaluate", {"pose", "dataset"}},
     {"train", {"torchgraph", "model", "sample", "evaluate"}},
     {"report", {"evaluate", "image"}},

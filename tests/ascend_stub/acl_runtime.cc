@@ -95,6 +95,7 @@ aclError synchronize(aclrtStream handle, int32_t timeout_ms, const char* call) {
   if (timeout_ms < 0) {
     queue->changed.wait(queue_lock, is_done);
   } else if (!queue->changed.wait_for(queue_lock, std::chrono::milliseconds(timeout_ms), is_done)) {
+    stub.is_broken = true;  // what is still running can be neither stopped nor given back
     return fail(kAclStreamTimeout, "stream synchronize timeout");
   }
   const aclError error = std::exchange(queue->error, 0);

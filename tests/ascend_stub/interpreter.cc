@@ -75,10 +75,12 @@ Value conv2d(const NodeDef& node, const Inputs& in, Mode mode) {
 Value conv2d_backprop_input(const NodeDef& node, const Inputs& in, Mode mode) {
   const Shape& w = in[1]->shape;
   const Shape& x = in[2]->shape;
-  const std::vector<int64_t>& sizes = in[0]->ints;
+  // TensorFlow takes the whole size, or height and width alone (then the batch may be any).
+  std::vector<int64_t> sizes = in[0]->ints;
+  if (sizes.size() == 2) sizes = {x[0], sizes[0], sizes[1], w[2]};
   const int64_t stride = node.at("strides").list_i.at(1);
-  if (sizes.size() != 4 || (sizes[0] != -1 && sizes[0] != x[0]) || sizes[1] != x[1] * stride ||
-      sizes[2] != x[2] * stride || sizes[3] != w[2] || w[3] != x[3]) {
+  if (sizes.size() != 4 || sizes[0] != x[0] || sizes[1] != x[1] * stride || sizes[2] != x[2] * stride ||
+      sizes[3] != w[2] || w[3] != x[3]) {
     fail(node, "input_sizes, filter and out_backprop do not fit");
   }
   Value out = zeros({x[0], sizes[1], sizes[2], w[2]});

@@ -75,6 +75,14 @@ std::string tiny_graph(int64_t joints) {
          node("pose_term", "Mul", {"Placeholder_2", "quarter"}) + node("mul_15", "Add", {"pose_term", "weighted"});
 }
 
+std::string extra_node(const std::string& op, const std::string& padding, bool has_explicit_paddings) {
+  std::string attributes;
+  if (!padding.empty()) attributes += attribute("padding", bytes(2, padding));
+  if (has_explicit_paddings)
+    attributes += attribute("explicit_paddings", bytes(1, bytes(3, std::string("\0\1\1\0", 4))));
+  return node("extra", op, {"mul_15"}, attributes);
+}
+
 OmFile tiny_om(const TinyModel& model) {
   OmFile om;
   const bool has_gears = model.batches.size() > 1;

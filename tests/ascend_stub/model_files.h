@@ -24,6 +24,8 @@ inline constexpr float kImageWeight = 1e-5F;
 inline constexpr double kMeanBgr[3] = {123.68, 116.78, 103.94};
 
 std::string tiny_graph(int64_t joints);
+// A node to append to a graph's bytes: Conv2D and the like get `padding`, and explicit paddings if asked.
+std::string extra_node(const std::string& op, const std::string& padding = {}, bool has_explicit_paddings = false);
 OmFile tiny_om(const TinyModel& model);
 posefix::plan::OmSidecar tiny_sidecar(const TinyModel& model);
 // Writes M.om and M.om.json into `folder`; returns the path of M.om.

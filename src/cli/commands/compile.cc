@@ -1,9 +1,13 @@
-// posefix compile: a snapshot becomes an offline model for one target.
+// posefix compile: a snapshot (or a .pb or .onnx file) becomes an offline model for one target.
+#include "compiler/compile.h"
+
 #include <cstdio>
 
 #include "base/error.h"
+#include "cli/ascend_target.h"
 #include "cli/command.h"
-#include "compiler/compile.h"
+#include "cli/network_file.h"
+#include "cli/verify.h"
 #include "plan/plan_file.h"
 
 namespace posefix::cli {
@@ -12,13 +16,24 @@ namespace {
 struct Arguments {
   std::string model;
   std::string out;
+  std::string precision;  // "": the target's default
   compiler::CompileOptions options;
+  AscendFlags ascend;
+  VerifyFlags verify;
   std::string dump_passes;
 };
 
-void run(Arguments& arguments) {
+std::shared_ptr<const plan::Plan> compile_plan(const Arguments& arguments) {
+  if (!is_exported_model(arguments.model)) return compiler::compile_snapshot(arguments.model, arguments.options);
+  const NetworkFile network = read_network_file(arguments.model);
+  return compiler::compile(network.graph, network.weights, {network.config_yaml, network.skeleton_yaml},
+                           arguments.options);
+}
+
+void write_plan(Arguments& arguments) {
   arguments.options.dump_passes = arguments.dump_passes;
-  const auto plan = compiler::compile_snapshot(arguments.model, arguments.options);
+  if (!arguments.precision.empty()) arguments.options.precision = arguments.precision;
+  const auto plan = compile_plan(arguments);
   plan::write_plan(arguments.out, *plan);
   std::fprintf(stderr, "%s: %zu steps for %s in %s, %.1f MB of weights, %.1f MB of working memory per person\n",
                arguments.out.c_str(), plan->steps.size(), plan->metadata.target.c_str(),
@@ -26,13 +41,51 @@ void run(Arguments& arguments) {
                static_cast<double>(plan->arena_bytes) * 1e-6);
 }
 
+// Opens what was written and the same network in f32 on the reference backend.
+void verify_model(const Arguments& arguments) {
+  const NetworkFile network = read_network_file(arguments.model);
+  compiler::CompileOptions reference_options;
+  reference_options.target = "reference";
+  const auto reference =
+      runtime::open_session(compiler::compile(network.graph, network.weights,
+                                              {network.config_yaml, network.skeleton_yaml}, reference_options),
+                            {});
+  runtime::SessionOptions options;
+  options.device = arguments.verify.device;
+  const auto model = runtime::open_session(arguments.out, options);
+  if (network.skeleton_yaml.empty() && arguments.ascend.skeleton.empty()) {
+    throw bad_input("{}: carries no skeleton, which --verify needs; give one with --skeleton", arguments.model);
+  }
+  const pose::Skeleton skeleton = arguments.ascend.skeleton.empty()
+                                      ? pose::Skeleton::parse(network.skeleton_yaml, arguments.model + ": skeleton")
+                                      : pose::Skeleton::load(arguments.ascend.skeleton);
+  verify(*model, *reference, skeleton, arguments.verify);
+}
+
+void run(Arguments& arguments) {
+  check_verify_flags(arguments.verify);
+  if (!arguments.verify.pictures.empty() && arguments.ascend.emit_only) {
+    throw bad_input("--verify needs a compiled model, and --emit-only asks for none");
+  }
+  if (is_ascend_target(arguments.options.target)) {
+    compile_for_ascend(read_network_file(arguments.model), arguments.options.target, arguments.precision,
+                       arguments.ascend, arguments.out);
+  } else {
+    write_plan(arguments);
+  }
+  if (!arguments.verify.pictures.empty()) verify_model(arguments);
+}
+
 std::function<void()> setup(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
-  app.add_option("model", arguments->model, "snapshot (.safetensors)")->required();
-  app.add_option("--target", arguments->options.target, "cpu or reference")->capture_default_str();
-  app.add_option("--precision", arguments->options.precision, "f32")->capture_default_str();
-  app.add_option("--out", arguments->out, "the plan to write")->required();
+  app.add_option("model", arguments->model, "snapshot (.safetensors), .pb or .onnx")->required();
+  app.add_option("--target", arguments->options.target, "cpu, reference or ascend:SOC (ascend:310P3)")
+      ->capture_default_str();
+  app.add_option("--precision", arguments->precision, "f32; cpu: also bf16; ascend: f32, f16 or mixed (default mixed)");
+  app.add_option("--out", arguments->out, "the plan, or for ascend the .om to write")->required();
   app.add_option("--dump-passes", arguments->dump_passes, "folder for the graph after every pass");
+  add_ascend_flags(app, arguments->ascend);
+  add_verify_flags(app, arguments->verify);
   return [arguments] { run(*arguments); };
 }
 

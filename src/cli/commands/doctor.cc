@@ -26,7 +26,7 @@ struct Probe {
   const char* device;
   DeviceReport (*run)();
 };
-constexpr Probe kProbes[] = {{"cpu", &doctor::probe_cpu}, {"cuda", &doctor::probe_cuda}};
+constexpr Probe kProbes[] = {{"cpu", &doctor::probe_cpu}, {"cuda", &doctor::probe_cuda}, {"npu", &doctor::probe_npu}};
 
 std::vector<DeviceReport> probe(const std::string& device) {
   std::vector<DeviceReport> reports;

@@ -2,11 +2,14 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "cli/ascend_target.h"
 #include "cli/command.h"
 #include "cli/network_file.h"
+#include "plan/plan_file.h"
 #include "tensorfile/checkpoint.h"
 
 namespace posefix::cli {
@@ -20,6 +23,8 @@ struct InspectFlags {
   std::string file;
   bool tensors = false;
   bool json = false;
+  bool write_sidecar = false;
+  std::string skeleton;
 };
 
 void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
@@ -128,15 +133,44 @@ void inspect_network(const InspectFlags& flags) {
   }
 }
 
+void inspect_plan(const InspectFlags& flags) {
+  const auto plan = plan::read_plan(flags.file);
+  const plan::Metadata& metadata = plan->metadata;
+  const std::map<std::string, std::string> properties = {{"target", metadata.target},
+                                                         {"precision", metadata.precision},
+                                                         {"posefix.config", metadata.config_yaml},
+                                                         {"posefix.skeleton", metadata.skeleton_yaml}};
+  if (flags.json) {
+    const Json json = {{"file", flags.file},
+                       {"format", "posefix offline model"},
+                       {"metadata", properties},
+                       {"steps", plan->steps.size()},
+                       {"graph", plan::to_text(*plan)}};
+    print(json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+    return;
+  }
+  print(fmt::format("{}: posefix offline model\n{} steps\nchecksums: all right\n", flags.file, plan->steps.size()));
+  for (const auto& [key, value] : properties) {
+    print(fmt::format("metadata {}:{}{}\n", key, value.find('\n') == std::string::npos ? " " : "\n", value));
+  }
+  print(plan::to_text(*plan));
+}
+
 std::function<void()> setup(CLI::App& app) {
   const auto flags = std::make_shared<InspectFlags>();
-  app.add_option("file", flags->file, "safetensors, TensorFlow checkpoint (V1 file or V2 prefix), .pb or .onnx")
+  app.add_option("file", flags->file, "safetensors, TensorFlow checkpoint (V1 file or V2 prefix), .pb, .onnx or .om")
       ->required();
   app.add_flag("--tensors", flags->tensors, "list every tensor");
   app.add_flag("--json", flags->json, "print JSON, every tensor included");
+  app.add_flag("--write-sidecar", flags->write_sidecar, ".om: write M.om.json from the model's own description");
+  app.add_option("--skeleton", flags->skeleton, ".om: skeleton for the sidecar, a name or a YAML file");
   return [flags] {
-    if (is_exported_model(flags->file)) {
+    if (flags->file.ends_with(".om")) {
+      inspect_om(flags->file, flags->write_sidecar, flags->skeleton);
+    } else if (is_exported_model(flags->file)) {
       inspect_network(*flags);
+    } else if (std::filesystem::is_regular_file(flags->file) && plan::is_plan_file(flags->file)) {
+      inspect_plan(*flags);
     } else {
       inspect_weights(*flags);
     }

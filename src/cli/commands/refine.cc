@@ -14,11 +14,14 @@
 #include "base/progress.h"
 #include "base/threads.h"
 #include "cli/command.h"
-#include "cli/open_model.h"
+#include "cli/network_file.h"
+#include "compiler/compile.h"
+#include "compiler/open_model.h"
 #include "dataset/pose_results.h"
 #include "refine/refiner.h"
 #include "refine/selection.h"
 #include "report/before_after.h"
+#include "runtime/recovering_session.h"
 
 namespace posefix::cli {
 namespace {
@@ -30,6 +33,7 @@ struct Flags {
   std::string nms = "0.9";
   std::string trust = "raw";
   std::string skeleton;
+  std::string on_error = "stop";
   runtime::SessionOptions session;
   bool no_flip = false;
   bool stats = false;
@@ -180,6 +184,45 @@ void print_stats(const Flags& flags, const refine::Refined& refined, const runti
              t.batches, session.max_batch(), session.info().backend);
 }
 
+// What the CPU opens for the same network. An .om holds no weights that can be read: compile leaves M.pb or M.onnx
+// beside it.
+fs::path stand_in_file(const Flags& flags) {
+  if (flags.model.extension() != ".om") return flags.model;
+  for (const char* extension : {".pb", ".onnx"}) {
+    fs::path file = flags.model;
+    if (fs::exists(file.replace_extension(extension))) return file;
+  }
+  throw bad_input("--on-error cpu: {} needs the .pb or .onnx file that it was compiled from beside it",
+                  flags.model.string());
+}
+
+std::unique_ptr<runtime::Session> open_on_cpu(const Flags& flags, const fs::path& file, int64_t max_batch) {
+  runtime::SessionOptions options = flags.session;
+  options.backend = "cpu";
+  options.device.clear();
+  options.max_batch = max_batch;
+  if (!is_exported_model(file)) return compiler::open_model(file, options);
+  const NetworkFile network = read_network_file(file);
+  const compiler::ModelTexts texts{network.config_yaml, network.skeleton_yaml};
+  return runtime::open_session(compiler::compile(network.graph, network.weights, texts, {}), options);
+}
+
+std::unique_ptr<runtime::Session> open(const Flags& flags) {
+  constexpr int kRetries = 3;
+  if (flags.on_error == "stop") return compiler::open_model(flags.model, flags.session);
+  runtime::RecoveryOptions recovery;
+  recovery.log = [](const std::string& line) { fmt::print(stderr, "\nrefine: {}\n", line); };
+  if (flags.on_error == "retry") {
+    recovery.retries = kRetries;
+  } else {
+    recovery.stand_in = [&flags, file = stand_in_file(flags)](int64_t max_batch) {
+      return open_on_cpu(flags, file, max_batch);
+    };
+  }
+  return std::make_unique<runtime::RecoveringSession>(
+      [&flags] { return compiler::open_model(flags.model, flags.session); }, recovery);
+}
+
 void run(const Flags& flags) {
   check(flags);
   refine::RefineOptions options;
@@ -188,7 +231,7 @@ void run(const Flags& flags) {
   const int cores = flags.session.threads > 0 ? flags.session.threads : available_cores();
   options.decode_threads = std::clamp(cores, 1, 4);
 
-  const std::unique_ptr<runtime::Session> session = open_model(flags.model, flags.session);
+  const std::unique_ptr<runtime::Session> session = open(flags);
   refine::Refiner refiner(*session, skeleton_of(flags, session->info()), options);
   const int joints = refiner.skeleton().size();
   const dataset::PoseResults poses = dataset::read_pose_results(flags.poses, {.joints = joints});
@@ -229,6 +272,11 @@ std::function<void()> setup(CLI::App& app) {
   app.add_option("--skeleton", flags->skeleton, "name or YAML file; default: the model's own");
   app.add_option("--backend", flags->session.backend, "cpu, reference or torch; default: what the model is for");
   app.add_option("--device", flags->session.device, "of the torch backend: cpu, cuda or npu");
+  app.add_option(
+         "--on-error", flags->on_error,
+         "when the device fails: stop, retry (open the model again, up to 3 times a batch) or cpu (go on there)")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"stop", "retry", "cpu"}));
   app.add_flag("--stats", flags->stats, "print where the time went");
   app.add_flag("--json", flags->json, "the same as JSON");
   return [flags] { run(*flags); };

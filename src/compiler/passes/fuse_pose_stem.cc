@@ -52,6 +52,9 @@ void fuse_pose_stem(Program& program) {
   if (conv.op != plan::Op::kConv2d || conv.has_residual) return;
 
   constexpr int64_t kImageChannels = 3;
+  constexpr int64_t kLargestFilter = 16;  // of the kernel
+  const Shape& filter = plan.weight_infos[static_cast<size_t>(conv.weights[0])].shape;
+  if (filter[0] > kLargestFilter || filter[1] > kLargestFilter) return;
   const auto weight_id = static_cast<size_t>(conv.weights[0]);
   const Tensor whole = program.weights[weight_id];
   const plan::TensorInfo out = plan.tensors[static_cast<size_t>(conv.output)];

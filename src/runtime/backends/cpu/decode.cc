@@ -1,5 +1,5 @@
 #include <algorithm>
-#include <bit>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -11,60 +11,68 @@ namespace {
 
 constexpr int64_t kLanes = 16;  // joints at a time
 
+using Floats = float __attribute__((vector_size(kLanes * sizeof(float))));
+using Ints = int32_t __attribute__((vector_size(kLanes * sizeof(int32_t))));
+
 struct Moments {
-  double mass[kLanes];
-  double x[kLanes];   // about the map's middle
-  double y[kLanes];   //
-  double square[kLanes];
+  std::array<double, kLanes> mass{};
+  std::array<double, kLanes> x{};  // about the map's middle
+  std::array<double, kLanes> y{};  //
+  std::array<double, kLanes> square{};
 };
 
-// e^x for x <= 0, relative error below 2e-7: 2^n by exponent bits, 2^f by a polynomial (Taylor's in f * ln 2, |f| <= 1/2).
-inline float exp_of_negative(float x) {
+// x becomes e^x for x <= 0, relative error below 2e-7: 2^n by exponent bits times a Taylor polynomial of the rest.
+__attribute__((always_inline)) inline void exp_of_negative(Floats& x) {
   constexpr float kLog2E = 1.44269504F;
   constexpr float kLn2High = 0.693359375F;
   constexpr float kLn2Low = -2.12194440e-4F;
   constexpr float kLowest = -87.0F;
-  x = x < kLowest ? kLowest : x;
-  const float n = static_cast<float>(static_cast<int32_t>(x * kLog2E - 0.5F));  // x <= 0: truncation rounds up
-  const float r = (x - n * kLn2High) - n * kLn2Low;
-  float p = 1.0F / 5040;
-  p = p * r + 1.0F / 720;
+  const Floats lowest = Floats{} + kLowest;
+  x = x < lowest ? lowest : x;
+  const Ints n = __builtin_convertvector(x * kLog2E - 0.5F, Ints);  // x <= 0: truncation rounds to nearest
+  const Floats whole = __builtin_convertvector(n, Floats);
+  const Floats r = (x - whole * kLn2High) - whole * kLn2Low;
+  Floats p = r * (1.0F / 5040) + 1.0F / 720;
   p = p * r + 1.0F / 120;
   p = p * r + 1.0F / 24;
   p = p * r + 1.0F / 6;
   p = p * r + 0.5F;
   p = p * r + 1.0F;
   p = p * r + 1.0F;
-  return p * std::bit_cast<float>((static_cast<int32_t>(n) + 127) << 23);
+  const Ints power = (n + 127) << 23;
+  Floats scale;
+  std::memcpy(&scale, &power, sizeof scale);
+  x = p * scale;
 }
 
-// `lanes` joints that lie side by side, `pitch` values from one pixel to the next.
+// kLanes joints that lie side by side, `pitch` values from one pixel to the next.
 __attribute__((target_clones("avx512f", "avx2", "default"))) void moments(const float* x, int64_t height, int64_t width,
                                                                           int64_t pitch, Moments& m) {
-  float highest[kLanes];
-  for (int64_t j = 0; j < kLanes; ++j) highest[j] = -std::numeric_limits<float>::infinity();
+  Floats highest = Floats{} - std::numeric_limits<float>::infinity();
   for (int64_t i = 0; i < height * width; ++i) {
-    for (int64_t j = 0; j < kLanes; ++j) highest[j] = std::max(highest[j], x[i * pitch + j]);
+    Floats at;
+    std::memcpy(&at, x + i * pitch, sizeof at);
+    highest = at > highest ? at : highest;
   }
-  std::memset(&m, 0, sizeof m);
+  m = {};
   const float middle_x = 0.5F * static_cast<float>(width - 1);
   const double middle_y = 0.5 * static_cast<double>(height - 1);
   for (int64_t row = 0; row < height; ++row) {
-    float mass[kLanes] = {};
-    float first[kLanes] = {};
-    float second[kLanes] = {};
+    Floats mass{};
+    Floats first{};
+    Floats second{};
     for (int64_t px = 0; px < width; ++px) {
       const float dx = static_cast<float>(px) - middle_x;
-      const float* at = x + (row * width + px) * pitch;
-      for (int64_t j = 0; j < kLanes; ++j) {
-        const float p = exp_of_negative(at[j] - highest[j]);
-        mass[j] += p;
-        first[j] += p * dx;
-        second[j] += p * dx * dx;
-      }
+      Floats p;
+      std::memcpy(&p, x + (row * width + px) * pitch, sizeof p);
+      p -= highest;
+      exp_of_negative(p);
+      mass += p;
+      first += p * dx;
+      second += p * (dx * dx);
     }
     const double dy = static_cast<double>(row) - middle_y;
-    for (int64_t j = 0; j < kLanes; ++j) {
+    for (size_t j = 0; j < kLanes; ++j) {
       m.mass[j] += static_cast<double>(mass[j]);
       m.x[j] += static_cast<double>(first[j]);
       m.y[j] += static_cast<double>(mass[j]) * dy;
@@ -103,8 +111,8 @@ void decode(int64_t batch, const Layout& logits, double factor, const float* x, 
       gather(logits, map, first, copy);
       moments(copy.data(), logits.height, logits.width, kLanes, m);
     }
-    for (int64_t j = 0; j < kLanes && first + j < logits.channels; ++j) {
-      const int64_t joint = person * logits.channels + first + j;
+    for (size_t j = 0; j < kLanes && first + static_cast<int64_t>(j) < logits.channels; ++j) {
+      const int64_t joint = person * logits.channels + first + static_cast<int64_t>(j);
       const double mean_x = m.x[j] / m.mass[j];
       const double mean_y = m.y[j] / m.mass[j];
       coords[joint * 2] = static_cast<float>((mean_x + middle_x) * factor);

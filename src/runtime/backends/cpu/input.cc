@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/tensor.h"
 #include "runtime/backends/cpu/kernels.h"
 
 namespace posefix::runtime::cpu {
@@ -15,40 +16,47 @@ void profile(double centre, double sigma_px, int64_t size, float* values) {
   }
 }
 
+template <typename Value>
+Value stored(float value);
+template <>
+float stored(float value) {
+  return value;
+}
+template <>
+uint16_t stored(float value) {
+  return f32_to_bf16(value);
+}
+
 int64_t offset_of(const Layout& layout, int64_t channel) {
   return channel / layout.block * layout.height * layout.width * layout.block + channel % layout.block;
 }
 
-}  // namespace
-
-void normalise_image(int64_t batch, const Layout& out, const std::array<double, 3>& mean, const uint8_t* crops,
-                     float* y) {
-  std::array<std::array<float, 256>, 3> table;
+template <typename Value>
+void normalise(int64_t batch, const Layout& out, const std::array<double, 3>& mean, const uint8_t* crops, Value* y) {
+  std::array<std::array<Value, 256>, 3> table;
   for (size_t c = 0; c < 3; ++c) {
-    for (size_t v = 0; v < 256; ++v) table[c][v] = static_cast<float>(static_cast<double>(v) - mean[c]);
+    for (size_t v = 0; v < 256; ++v) table[c][v] = stored<Value>(static_cast<float>(static_cast<double>(v) - mean[c]));
   }
-  const int64_t pixels = out.height * out.width;
 #pragma omp parallel for
   for (int64_t row = 0; row < batch * out.height; ++row) {
     const int64_t person = row / out.height;
     const uint8_t* from = crops + row * out.width * 3;
     for (int64_t c = 0; c < 3; ++c) {
-      float* to = y + person * out.blocks * out.block * pixels + offset_of(out, c) +
-                  row % out.height * out.width * out.block;
+      Value* to = y + person * out.size() + offset_of(out, c) + row % out.height * out.width * out.block;
       for (int64_t px = 0; px < out.width; ++px) to[px * out.block] = table[static_cast<size_t>(c)][from[px * 3 + c]];
     }
   }
 }
 
-void render_pose(int64_t batch, const Layout& out, const Gaussians& g, float* y) {
+template <typename Value>
+void render(int64_t batch, const Layout& out, const Gaussians& g, Value* y) {
   constexpr int64_t kMaxSide = 1 << 14;
 #pragma omp parallel for
   for (int64_t joint = 0; joint < batch * g.joints; ++joint) {
     static thread_local std::array<float, 2 * kMaxSide> profiles;
     float* across = profiles.data();
     float* down = profiles.data() + kMaxSide;
-    const int64_t channel = 3 + joint % g.joints;
-    float* to = y + joint / g.joints * out.size() + offset_of(out, channel);
+    Value* to = y + joint / g.joints * out.size() + offset_of(out, 3 + joint % g.joints);
     const float valid = g.valid[joint];
     if (valid != 0) {
       profile(static_cast<double>(g.pose[joint * 2]), g.sigma_px, g.width, across);
@@ -56,9 +64,24 @@ void render_pose(int64_t batch, const Layout& out, const Gaussians& g, float* y)
     }
     for (int64_t row = 0; row < out.height; ++row) {
       const float scale = valid == 0 ? 0.0F : 255.0F * valid * down[row];
-      for (int64_t px = 0; px < out.width; ++px, to += out.block) *to = scale == 0 ? 0.0F : scale * across[px];
+      for (int64_t px = 0; px < out.width; ++px, to += out.block) {
+        *to = scale == 0 ? Value{0} : stored<Value>(scale * across[px]);
+      }
     }
   }
+}
+
+}  // namespace
+
+void normalise_image(int64_t batch, const Layout& out, const std::array<double, 3>& mean, const uint8_t* crops,
+                     const Target& y) {
+  if (y.is_bf16) return normalise(batch, out, mean, crops, reinterpret_cast<uint16_t*>(y.data));
+  normalise(batch, out, mean, crops, reinterpret_cast<float*>(y.data));
+}
+
+void render_pose(int64_t batch, const Layout& out, const Gaussians& g, const Target& y) {
+  if (y.is_bf16) return render(batch, out, g, reinterpret_cast<uint16_t*>(y.data));
+  render(batch, out, g, reinterpret_cast<float*>(y.data));
 }
 
 void interleave_phases(int64_t batch, const Layout& out, size_t value_bytes, const std::byte* phases, std::byte* y) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -31,12 +32,18 @@ struct Gaussians {
 // Values of a Gaussian map below this (of 255) count as zero: far below what f32 and the network can tell apart.
 inline constexpr double kNegligible = 1e-4;
 
+// A map to write: f32, or bf16 (rounded to nearest even).
+struct Target {
+  std::byte* data = nullptr;
+  bool is_bf16 = false;
+};
+
 // crops u8 [B,H,W,3] - mean -> channels 0..2 of y; the other channels stay. By double subtraction, as the reference.
 void normalise_image(int64_t batch, const Layout& out, const std::array<double, 3>& mean, const uint8_t* crops,
-                     float* y);
+                     const Target& y);
 
 // 255 * exp(-d^2 / (2 sigma^2)) * valid -> channels 3.. of y, as the product of two one-dimensional Gaussians.
-void render_pose(int64_t batch, const Layout& out, const Gaussians& g, float* y);
+void render_pose(int64_t batch, const Layout& out, const Gaussians& g, const Target& y);
 
 // The response of a convolution to the rendered pose alone, without rendering it: a Gaussian is the product of two
 // one-dimensional ones, so a filter needs one sum over kx per column and one over ky per value, only within the
@@ -48,7 +55,7 @@ class PoseStem {
   PoseStem(const float* weights, int64_t kernel_height, int64_t kernel_width, int64_t joints, int64_t stride,
            int64_t pad_top, int64_t pad_left, const Layout& out);
   // y: the layout of the constructor, overwritten.
-  void run(int64_t batch, const Gaussians& g, float* y);
+  void run(int64_t batch, const Gaussians& g, const Target& y);
 
  private:
   struct Window {
@@ -57,14 +64,16 @@ class PoseStem {
   };
   Window window_of(const Gaussians& g, int64_t joint) const;
   void prepare_joint(const Gaussians& g, int64_t joint, int64_t k);
-  void run_row(const Gaussians& g, int64_t first_joint, int64_t row, float* y) const;
+  int64_t padded_rows() const;
+  void run_rows(int64_t row, const Target& y, int64_t first) const;
   double profile(double centre, int64_t position, int64_t size, double sigma_px) const;
 
   int64_t kernel_height_, kernel_width_, joints_, stride_, pad_top_, pad_left_;
   Layout out_;
   std::vector<float> weights_;  // [K][blocks][kh][kw][block]
-  std::vector<float> columns_;  // [K][blocks][kh][out width][block]: sums over kx
-  std::vector<Window> windows_;  // [K] of the person at hand
+  std::vector<float> columns_;  // [K][blocks][kh][out width][block]: sums over kx, of the person at hand
+  std::vector<float> row_factors_;  // [K][padded rows][taps]: the Gaussian's other direction, times 255
+  std::vector<Window> windows_;     // [K]
 };
 
 // Four maps [B][blocks][h][w][block] of the output's even/odd rows and columns (phase = 2 * (y & 1) + (x & 1), one

@@ -131,7 +131,7 @@ void NetworkBuilder::add_source(const Step& step) {
                                                                          : plain(step.output, Tag::nhwc));
   const Layout layout = layout_of(v.desc);
   const plan::Metadata& m = plan_.metadata;
-  auto* y = reinterpret_cast<float*>(v.data);
+  const Target y{v.data, info(step.output).dtype == DType::kBF16};
   const bool with_pose = step.op == Op::kAssembleInput;
   finish(step, "own", [=, this_batch = network_.batch_, mean = m.mean_bgr, joints = m.joints,
                        sigma_px = step.sigma_px](const RunContext& context) {
@@ -150,7 +150,7 @@ void NetworkBuilder::add_pose_stem(const Step& step) {
   network_.stems_.push_back(std::make_unique<PoseStem>(plan_.f32(step.weights[0]).data(), w[0], w[1], m.joints,
                                                        step.stride, step.pads[0], step.pads[2], layout_of(v.desc)));
   PoseStem* stem = network_.stems_.back().get();
-  auto* y = reinterpret_cast<float*>(v.data);
+  const Target y{v.data, info(step.output).dtype == DType::kBF16};
   finish(step, "own", [=, batch = network_.batch_, joints = m.joints, height = m.height, width = m.width,
                        sigma_px = step.sigma_px](const RunContext& context) {
     stem->run(batch,
@@ -183,8 +183,7 @@ void NetworkBuilder::add_max_pool(const Step& step) {
 void NetworkBuilder::add_pad(const Step& step) {
   const Value& x = whole(step.inputs[0]);
   const Layout in = layout_of(x.desc);
-  const Tag tag = in.blocks == 1 ? Tag::nhwc : in.block == 16 ? Tag::nChw16c : in.block == 8 ? Tag::nChw8c : Tag::nchw;
-  const Value& y = set_value(step.output, plain(step.output, tag));
+  const Value& y = set_value(step.output, plain(step.output, tag_of(in)));
   const size_t value_bytes = dtype_size(info(step.output).dtype);
   finish(step, "own", [=, batch = network_.batch_, out = layout_of(y.desc), from = x.data, to = y.data,
                        top = step.pads[0], left = step.pads[2]](const RunContext&) {

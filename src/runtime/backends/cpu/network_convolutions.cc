@@ -140,9 +140,7 @@ void NetworkBuilder::add_phase_wise_convolution(const Step& step) {
     const dnnl::memory source = adapted(part, chosen.src_desc(), calls, used_by_phase);
     calls.push_back(&convolution_call(chosen, spec, source, to, used_by_phase));
   }
-  const int64_t block = layout_of(result).blocks > 1 ? layout_of(result).block : 0;
-  const Tag tag = block == 16 ? Tag::nChw16c : block == 8 ? Tag::nChw8c : Tag::nhwc;
-  const Value& y = set_value(step.output, plain(step.output, tag));
+  const Value& y = set_value(step.output, plain(step.output, tag_of(layout_of(result))));
   Network* network = &network_;
   const size_t value_bytes = dtype_size(info(step.output).dtype);
   finish(step, chosen.impl_info_str() + std::string(", by phases"),

@@ -38,7 +38,12 @@ Layout layout_of(const Desc& desc) {
   return layout;
 }
 
-bool same_format(const Desc& a, const Desc& b) { return a == b; }
+Tag tag_of(const Layout& layout) {
+  if (layout.blocks == 1 && layout.block == layout.channels) return Tag::nhwc;
+  if (layout.block == 1) return Tag::nchw;
+  PFX_CHECK(layout.block == 8 || layout.block == 16);
+  return layout.block == 16 ? Tag::nChw16c : Tag::nChw8c;
+}
 
 void Call::set(const dnnl::primitive& primitive, std::vector<std::pair<int, dnnl::memory>> memories) {
   primitive_ = primitive;

@@ -20,7 +20,7 @@ using Type = dnnl::memory::data_type;
 Type type_of(DType dtype);
 // nhwc or nChw8c/nChw16c as kernels.h sees it. PFX_CHECK for other formats.
 Layout layout_of(const Desc& desc);
-bool same_format(const Desc& a, const Desc& b);
+Tag tag_of(const Layout& layout);
 
 // A primitive with its memories bound.
 class Call {

@@ -49,9 +49,10 @@ class CpuSession : public Session {
   }
 
   std::vector<float> kept(const std::string& name) const override {
-    PFX_CHECK(last_ != nullptr);
     for (const plan::KeptTensor& entry : plan_->kept) {
-      if (entry.name == name) return last_->read(entry.tensor);
+      if (entry.name != name) continue;
+      if (last_ == nullptr) throw bad_input("the value '{}' is there after the first run", name);
+      return last_->read(entry.tensor);
     }
     throw bad_input("the plan does not keep the value '{}'", name);
   }

@@ -23,18 +23,20 @@ dnnl::primitive_attr attributes_of(const ConvSpec& spec) {
 int64_t filter_row(int phase, int64_t j) { return phase == 0 ? 3 - 2 * j : 2 - 2 * j; }
 
 // One phase's [2,2,in,out] out of [4,4,out,in].
-std::vector<float> phase_weights(std::span<const float> all, int64_t in, int64_t out, int phase) {
-  std::vector<float> result(static_cast<size_t>(4 * in * out));
+template <typename Value>
+std::vector<std::byte> phase_weights(const Value* all, int64_t in, int64_t out, int phase) {
+  std::vector<std::byte> bytes(static_cast<size_t>(4 * in * out) * sizeof(Value));
+  auto* result = reinterpret_cast<Value*>(bytes.data());
   for (int64_t tap = 0; tap < 4; ++tap) {
     const int64_t ky = filter_row(phase / 2, tap / 2);
     const int64_t kx = filter_row(phase % 2, tap % 2);
-    const float* from = all.data() + (ky * 4 + kx) * out * in;
-    float* to = result.data() + tap * in * out;
+    const Value* from = all + (ky * 4 + kx) * out * in;
+    Value* to = result + tap * in * out;
     for (int64_t o = 0; o < out; ++o) {
       for (int64_t i = 0; i < in; ++i) to[i * out + o] = from[o * in + i];
     }
   }
-  return result;
+  return bytes;
 }
 
 }  // namespace
@@ -65,7 +67,10 @@ ConvPrimitive WeightStore::choose(const ConvSpec& spec, const Desc& source, cons
     for (auto kept = begin; kept != end; ++kept) {
       if (attempt(algorithm, kept->second.get_desc(), result)) return result;
     }
-    if (attempt(algorithm, any, result)) return result;
+    // Winograd's format depends on the batch and takes four times the memory: one batch size, the first, may have it
+    // made; the others use it where they can.
+    const bool may_add_format = algorithm == algorithm::convolution_direct || begin == end;
+    if (may_add_format && attempt(algorithm, any, result)) return result;
   }
   if (!attempt(algorithm::convolution_auto, any, result) && !result) {
     throw failed("oneDNN has no implementation for a {}x{} convolution of {} to {} channels", spec.kernel_height,
@@ -89,14 +94,19 @@ dnnl::memory WeightStore::weights(const ConvSpec& spec, const Desc& wanted) {
   for (auto kept = begin; kept != end; ++kept) {
     if (kept->second.get_desc() == wanted) return kept->second;
   }
-  const Desc plain({spec.out_channels, spec.in_channels, spec.kernel_height, spec.kernel_width}, Type::f32, Tag::hwio);
-  std::span<const float> values = plan_->f32(spec.weights);
-  std::vector<float> phase;
+  const DType dtype = plan_->weight_infos[static_cast<size_t>(spec.weights)].dtype;
+  const Desc plain({spec.out_channels, spec.in_channels, spec.kernel_height, spec.kernel_width}, type_of(dtype),
+                   Tag::hwio);
+  const std::byte* values = plan_->bytes(spec.weights).data();
+  std::vector<std::byte> phase;
   if (spec.phase >= 0) {
-    phase = phase_weights(values, spec.in_channels, spec.out_channels, spec.phase);
-    values = phase;
+    phase = dtype == DType::kBF16 ? phase_weights(reinterpret_cast<const uint16_t*>(values), spec.in_channels,
+                                                  spec.out_channels, spec.phase)
+                                  : phase_weights(reinterpret_cast<const float*>(values), spec.in_channels,
+                                                  spec.out_channels, spec.phase);
+    values = phase.data();
   }
-  dnnl::memory memory = reordered(key, dnnl::memory(plain, engine_, const_cast<float*>(values.data())), wanted);
+  dnnl::memory memory = reordered(key, dnnl::memory(plain, engine_, const_cast<std::byte*>(values)), wanted);
   plan_->release_pages();
   return memory;
 }
@@ -120,8 +130,9 @@ dnnl::memory WeightStore::transposed_weights(int32_t id, const Desc& wanted) {
     if (kept->second.get_desc() == wanted) return kept->second;
   }
   const Shape& s = plan_->weight_infos[static_cast<size_t>(id)].shape;  // [kh,kw,out,in]
-  const Desc plain({s[2], s[3], s[0], s[1]}, Type::f32, {s[3], 1, s[1] * s[2] * s[3], s[2] * s[3]});
-  return reordered(key, dnnl::memory(plain, engine_, const_cast<float*>(plan_->f32(id).data())), wanted);
+  const Desc plain({s[2], s[3], s[0], s[1]}, type_of(plan_->weight_infos[static_cast<size_t>(id)].dtype),
+                   {s[3], 1, s[1] * s[2] * s[3], s[2] * s[3]});
+  return reordered(key, dnnl::memory(plain, engine_, const_cast<std::byte*>(plan_->bytes(id).data())), wanted);
 }
 
 }  // namespace posefix::runtime::cpu

@@ -1,0 +1,14 @@
+// A ONNX model from arbitrary bytes: understood or refused, nothing else.
+#include <string_view>
+
+#include "base/error.h"
+#include "exporters/imported_model.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  try {
+    posefix::exporters::parse_model({reinterpret_cast<const char*>(data), size}, posefix::exporters::ModelFormat::kOnnx,
+                                    "input");
+  } catch (const posefix::Error&) {
+  }
+  return 0;
+}

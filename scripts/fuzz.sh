@@ -1,0 +1,43 @@
+#!/bin/sh
+# Runs every fuzz target for SECONDS (default 60) on corpora made from the goldens. Finds stay under build/fuzz/finds.
+set -eu
+cd "$(dirname "$0")/.."
+seconds=${1:-60}
+goldens=${POSEFIX_GOLDENS:-tests/golden}
+corpora=build/fuzz/corpora
+finds=build/fuzz/finds
+mkdir -p "$finds"
+
+# A V2 checkpoint is one input: index, data, length of the data.
+join_v2() {
+  for index in "$goldens"/checkpoints/*/*.index; do
+    data=$(ls "${index%.index}".data-00000-of-* 2>/dev/null | head -n 1)
+    [ -n "$data" ] || continue
+    size=$(wc -c <"$data")
+    [ "$size" -lt 100000 ] || continue
+    target="$corpora/checkpoint_v2/$(basename "${index%.index}")"
+    cat "$index" "$data" >"$target"
+    printf "$(printf '\\%03o\\%03o\\%03o\\%03o' $((size & 255)) $((size >> 8 & 255)) $((size >> 16 & 255)) $((size >> 24 & 255)))" >>"$target"
+  done
+}
+for target in build/fuzz/fuzz/fuzz_*; do
+  mkdir -p "$corpora/$(basename "$target" | sed 's/^fuzz_//')"
+done
+cp "$goldens"/checkpoints/v1/dtypes* "$goldens"/checkpoints/v1/partitioned* "$corpora/checkpoint_v1/" 2>/dev/null || true
+for file in "$goldens"/checkpoints/corrupt/*v1*; do cp "$file" "$corpora/checkpoint_v1/"; done
+join_v2
+cp "$goldens"/network/*.safetensors "$goldens"/frozen/*.safetensors "$corpora/safetensors/" 2>/dev/null || true
+# The frozen goldens are too large for a fast start; the tiny ones use every operator.
+build/fuzz/fuzz/seeds/fuzz_seeds "$corpora"
+
+failed=0
+for target in build/fuzz/fuzz/fuzz_*; do
+  name=$(basename "$target" | sed 's/^fuzz_//')
+  echo "fuzz: $name for $seconds s" >&2
+  "$target" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=3000 -malloc_limit_mb=2000 -print_final_stats=0 \
+    -verbosity=0 -artifact_prefix="$finds/$name-" "$corpora/$name" >"build/fuzz/$name.log" 2>&1 || {
+    failed=1
+    tail -n 40 "build/fuzz/$name.log" >&2
+  }
+done
+exit $failed

@@ -1,0 +1,165 @@
+#include "plan/plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "plan/crc32c.h"
+#include "plan/plan_file.h"
+
+namespace posefix::plan {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(Crc32c, KnownAnswers) {
+  const auto of = [](std::string_view text) { return crc32c(std::as_bytes(std::span(text.data(), text.size()))); };
+  EXPECT_EQ(of("123456789"), 0xE3069283U);
+  EXPECT_EQ(of(std::string(32, '\0')), 0x8A9136AAU);  // RFC 3720, B.4
+  EXPECT_EQ(of(""), 0U);
+  const std::string text = "a text of some length that is fed in two parts";
+  const auto bytes = std::as_bytes(std::span(text.data(), text.size()));
+  EXPECT_EQ(crc32c(bytes.subspan(11), crc32c(bytes.first(11))), crc32c(bytes));
+}
+
+// Picture -> 1x1 convolution -> logits.
+std::shared_ptr<Plan> small_plan() {
+  auto plan = std::make_shared<Plan>();
+  plan->metadata.target = "cpu";
+  plan->metadata.precision = "f32";
+  plan->metadata.config_yaml = "model.backbone: \"test\"\n";
+  plan->metadata.height = 8;
+  plan->metadata.width = 4;
+  plan->metadata.joints = 2;
+  plan->metadata.mean_bgr = {1, 2, 3};
+  plan->arena_bytes = 8 * 4 * 16 * 4 + 512;
+  plan->tensors = {{"image", 8, 4, 3, DType::kF32, 1, 0, 384}, {"logits", 8, 4, 2, DType::kF32, 1, 512, 2048}};
+  plan->weight_infos = {{"w", DType::kF32, {1, 1, 3, 2}, 0, 24}, {"b", DType::kF32, {2}, 64, 8}};
+  Step image;
+  image.op = Op::kNormaliseImage;
+  image.name = "image";
+  image.output = 0;
+  Step conv;
+  conv.name = "out";
+  conv.inputs = {0};
+  conv.weights = {0, 1};
+  conv.output = 1;
+  conv.has_bias = true;
+  Step decode;
+  decode.op = Op::kDecode;
+  decode.name = "coords";
+  decode.inputs = {1};
+  plan->steps = {image, conv, decode};
+  plan->kept = {{"logits", 1}};
+  const auto data = std::make_shared<std::vector<std::byte>>(128);
+  const float values[] = {1, 2, 3, 4, 5, 6};
+  std::memcpy(data->data(), values, sizeof values);
+  plan->set_data(*data, data);
+  return plan;
+}
+
+class PlanFile : public testing::Test {
+ protected:
+  void SetUp() override {
+    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
+    path_ = std::filesystem::path(testing::TempDir()) / (std::string("plan_test_") + test->name() + ".plan");
+  }
+  void TearDown() override { std::filesystem::remove(path_); }
+
+  void write(const std::vector<std::byte>& bytes) const {
+    std::ofstream file(path_, std::ios::binary);
+    file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  }
+  std::string error_of(const std::vector<std::byte>& bytes) const {
+    write(bytes);
+    try {
+      read_plan(path_);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kBadInput);
+      return error.what();
+    }
+    return "";
+  }
+
+  std::filesystem::path path_;
+};
+
+TEST_F(PlanFile, ReadsBackWhatWasWritten) {
+  const auto plan = small_plan();
+  write_plan(path_, *plan);
+  EXPECT_TRUE(is_plan_file(path_));
+  const auto read = read_plan(path_);
+  EXPECT_EQ(encode_plan(*read), encode_plan(*plan));
+  EXPECT_EQ(read->metadata.config_yaml, plan->metadata.config_yaml);
+  EXPECT_EQ(read->f32(0)[5], 6);
+  read->release_pages();
+  EXPECT_EQ(read->f32(0)[5], 6) << "pages come back when they are read again";
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(read->data().data()) % 64, 0U);
+  EXPECT_EQ(to_text(*read), to_text(*plan));
+}
+
+TEST_F(PlanFile, EveryFlippedBitIsRefused) {
+  const std::vector<std::byte> good = encode_plan(*small_plan());
+  for (size_t i = 0; i < good.size(); ++i) {
+    std::vector<std::byte> bad = good;
+    bad[i] ^= static_cast<std::byte>(1 << (i % 8));
+    EXPECT_THAT(error_of(bad), HasSubstr("offset")) << "byte " << i;
+  }
+}
+
+TEST_F(PlanFile, EveryTruncationIsRefused) {
+  const std::vector<std::byte> good = encode_plan(*small_plan());
+  for (size_t size = 0; size < good.size(); ++size) {
+    EXPECT_THAT(error_of({good.begin(), good.begin() + static_cast<ptrdiff_t>(size)}), HasSubstr("offset")) << size;
+  }
+  std::vector<std::byte> longer = good;
+  longer.push_back(std::byte{0});
+  EXPECT_THAT(error_of(longer), HasSubstr("appended"));
+}
+
+TEST_F(PlanFile, ANewerVersionSaysSo) {
+  std::vector<std::byte> newer = encode_plan(*small_plan());
+  newer[8] = std::byte{2};
+  EXPECT_THAT(error_of(newer), HasSubstr("offset 8: format version 2, this program reads 1; use a newer posefix"));
+}
+
+TEST_F(PlanFile, AForeignFileSaysSo) {
+  write(std::vector<std::byte>(4096, std::byte{'x'}));
+  EXPECT_FALSE(is_plan_file(path_));
+  EXPECT_THAT(error_of(std::vector<std::byte>(4096, std::byte{'x'})), HasSubstr("not a plan file"));
+}
+
+// A forged file has right checksums: what it claims is checked for its sense.
+TEST(Validate, NamesTheFirstBrokenInvariant) {
+  const auto broken = [](const std::function<void(Plan&)>& change) {
+    const auto plan = small_plan();
+    change(*plan);
+    return validate(*plan).message;
+  };
+  EXPECT_EQ(broken([](Plan&) {}), "");
+  EXPECT_THAT(broken([](Plan& p) { p.tensors[1].offset = 4096; }), HasSubstr("leaves the arena"));
+  EXPECT_THAT(broken([](Plan& p) { p.tensors[1].offset = ~uint64_t{63}; }), HasSubstr("leaves the arena"));
+  EXPECT_THAT(broken([](Plan& p) { p.tensors[0].bytes = 64; }), HasSubstr("its shape needs"));
+  EXPECT_THAT(broken([](Plan& p) { p.tensors[0].height = int64_t{1} << 40; }), HasSubstr("tensor 'image'"));
+  EXPECT_THAT(broken([](Plan& p) { p.weight_infos[0].offset = 128; }), HasSubstr("leaves the data section"));
+  EXPECT_THAT(broken([](Plan& p) { p.weight_infos[0].shape = {1, 1, 4, 2}; }), HasSubstr("its shape needs"));
+  EXPECT_THAT(broken([](Plan& p) { p.weight_infos[1].shape = {65536, 65536, 65536, 65536}; }), HasSubstr("too large"));
+  EXPECT_THAT(broken([](Plan& p) { p.steps[1].inputs = {7}; }), HasSubstr("tensor id 7"));
+  EXPECT_THAT(broken([](Plan& p) { p.steps[1].inputs = {1}; }), HasSubstr("before a step wrote it"));
+  EXPECT_THAT(broken([](Plan& p) { p.steps[1].weights = {0, -3}; }), HasSubstr("weight id -3"));
+  EXPECT_THAT(broken([](Plan& p) { p.steps[1].stride = 0; }), HasSubstr("stride 0"));
+  EXPECT_THAT(broken([](Plan& p) { p.steps[1].pads = {1, 0, 0, 0}; }), HasSubstr("expected [B,9,4,2]"));
+  EXPECT_THAT(broken([](Plan& p) { p.steps[1].has_residual = true; }), HasSubstr("1 inputs"));
+  EXPECT_THAT(broken([](Plan& p) { p.steps[1].op = static_cast<Op>(99); }), HasSubstr("op code 99"));
+  EXPECT_THAT(broken([](Plan& p) { p.steps.pop_back(); }), HasSubstr("0 decoding steps"));
+  EXPECT_THAT(broken([](Plan& p) { p.metadata.joints = 3; }), HasSubstr("joints"));
+  EXPECT_THAT(broken([](Plan& p) { p.kept[0].tensor = 9; }), HasSubstr("kept tensor"));
+}
+
+}  // namespace
+}  // namespace posefix::plan
