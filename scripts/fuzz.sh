@@ -29,6 +29,8 @@ join_v2
 cp "$goldens"/network/*.safetensors "$goldens"/frozen/*.safetensors "$corpora/safetensors/" 2>/dev/null || true
 # The frozen goldens are too large for a fast start; the tiny ones use every operator.
 build/fuzz/fuzz/seeds/fuzz_seeds "$corpora"
+find "$goldens"/crop "${POSEFIX_GOLDEN_DATA:-tests/golden_data}" -name '*.png' -size -60k -o -name '*.jpg' -size -60k |
+  while read -r picture; do cp "$picture" "$corpora/image/"; done
 
 failed=0
 for target in build/fuzz/fuzz/fuzz_*; do

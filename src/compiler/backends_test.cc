@@ -71,14 +71,18 @@ struct Fixture {
     x = norm("norm2", graph.add(Op::kRelu, "relu2", {x}));
     x = graph.add(Op::kAdd, "twice", {x, x});
     x = graph.add(Op::kPad, "pad3", {x}, {.pads = {1, 1, 0, 0}});
-    x = graph.add(Op::kMaxPool, "pool3", {x}, {.stride = 1, .kernel = 3, });
+    x = graph.add(Op::kMaxPool, "pool3", {x},
+                  {
+                      .stride = 1,
+                      .kernel = 3,
+                  });
     x = graph.add(Op::kPad, "pad4", {x}, {.pads = {0, 0, 1, 1}});
     x = conv("conv5", x, 3, c, {.stride = 2, .pads = {1, 0, 1, 0}});
     x = graph.add(Op::kRelu, "up1", {deconv("deconv1", x, 4, c)});
     x = graph.add(Op::kRelu, "up2", {deconv("deconv2", x, 3, c)});
     x = graph.add(Op::kRelu, "up3", {norm("norm3", deconv("deconv3", x, 4, c))});
-    const NodeId logits = graph.add(Op::kBiasAdd, "logits",
-                                    {conv("out", x, 1, kJoints, {}), weight("out/b", {kJoints}, -1, 1)});
+    const NodeId logits =
+        graph.add(Op::kBiasAdd, "logits", {conv("out", x, 1, kJoints, {}), weight("out/b", {kJoints}, -1, 1)});
     const NodeId coords = graph.add(Op::kSoftArgmax, "heatmap_coords", {logits});
     const NodeId spread = graph.add(Op::kHeatmapSpread, "heatmap_spread", {logits});
     graph.add_output("coords", graph.add(Op::kScale, "coords", {coords}, {.factor = 4}));
@@ -117,8 +121,10 @@ TEST_P(BothBackends, AgreeOnEveryOp) {
   CompileOptions options;
   options.keep = {{"up2", "up2"}, {"joined", "joined"}, {"logits", "logits"}, {"relu1", "relu1"}};
   options.target = "reference";
-  const auto reference =
-      runtime::open_session(compile(fixture.graph, fixture.weights, {}, options), {.max_batch = 3, .threads = 2});
+  const auto reference_plan = compile(fixture.graph, fixture.weights, {}, options);
+  const auto reference = runtime::open_session(reference_plan, {.max_batch = 3, .threads = 2});
+  // The assembled input of a plan for the reference backend means the same on the cpu.
+  const auto reference_plan_on_cpu = runtime::open_session(reference_plan, {.backend = "cpu", .max_batch = 3});
   options.target = "cpu";
   const auto cpu =
       runtime::open_session(compile(fixture.graph, fixture.weights, {}, options), {.max_batch = 3, .threads = 2});
@@ -128,7 +134,7 @@ TEST_P(BothBackends, AgreeOnEveryOp) {
   for (const int64_t batch : {3, 1, 2}) {
     Persons expected(batch);
     expected.run(*reference);
-    for (runtime::Session* session : {cpu.get(), cpu_plan_on_reference.get()}) {
+    for (runtime::Session* session : {cpu.get(), cpu_plan_on_reference.get(), reference_plan_on_cpu.get()}) {
       Persons found(batch);
       found.run(*session);
       for (const char* name : {"relu1", "joined", "up2", "logits"}) {
@@ -145,6 +151,26 @@ TEST_P(BothBackends, AgreeOnEveryOp) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Channels, BothBackends, testing::Values(int64_t{6}, int64_t{32}, int64_t{64}));
+
+TEST_P(BothBackends, Bf16FollowsF32) {
+  const Fixture fixture(GetParam());
+  CompileOptions options;
+  options.keep = {{"relu1", "relu1"}, {"up2", "up2"}};
+  const auto f32 = runtime::open_session(compile(fixture.graph, fixture.weights, {}, options), {.max_batch = 2});
+  options.precision = "bf16";
+  const auto bf16 = runtime::open_session(compile(fixture.graph, fixture.weights, {}, options), {.max_batch = 2});
+  Persons expected(2);
+  Persons found(2);
+  expected.run(*f32);
+  found.run(*bf16);
+  for (const char* name : {"relu1", "up2"}) {
+    SCOPED_TRACE(name);
+    const std::vector<float> values = f32->kept(name);
+    float largest = 0;
+    for (const float value : values) largest = std::max(largest, std::fabs(value));
+    expect_near(bf16->kept(name), values, 0.02 * largest);
+  }
+}
 
 TEST(Session, RefusesBatchesThatDoNotFit) {
   const Fixture fixture(16);

@@ -17,7 +17,8 @@ struct Place {
 
 class MemoryPlanner {
  public:
-  explicit MemoryPlanner(plan::Plan& plan) : plan_(plan), last_use_(plan.tensors.size(), 0), place_of_(plan.tensors.size(), 0) {
+  explicit MemoryPlanner(plan::Plan& plan)
+      : plan_(plan), last_use_(plan.tensors.size(), 0), place_of_(plan.tensors.size(), 0) {
     const auto end = static_cast<int64_t>(plan.steps.size());
     for (int64_t s = 0; s < end; ++s) {
       for (const int32_t id : plan.steps[static_cast<size_t>(s)].inputs) last_use_[static_cast<size_t>(id)] = s;
@@ -34,7 +35,8 @@ class MemoryPlanner {
  private:
   // The input whose memory the step may write its result over, or -1.
   int32_t overwritten(const plan::Step& step, int64_t at) const {
-    const bool element_wise = step.op == plan::Op::kRelu || step.op == plan::Op::kAdd || step.op == plan::Op::kChannelAffine;
+    const bool element_wise =
+        step.op == plan::Op::kRelu || step.op == plan::Op::kAdd || step.op == plan::Op::kChannelAffine;
     int32_t candidate = -1;
     if (step.op == plan::Op::kConv2d && step.has_residual) candidate = step.inputs.back();
     if (element_wise) candidate = step.inputs[0];

@@ -13,8 +13,8 @@ namespace {
 // The plan by way of a file without a name: its weights are then pages that the system can drop, where a plan in
 // memory would stay beside the copies that the backend makes of it.
 std::shared_ptr<const plan::Plan> paged(std::shared_ptr<const plan::Plan> plan) {
-  const std::string name = "posefix-" + std::to_string(::getpid()) + "-" +
-                           std::to_string(reinterpret_cast<uintptr_t>(plan.get())) + ".plan";
+  const std::string name =
+      "posefix-" + std::to_string(::getpid()) + "-" + std::to_string(reinterpret_cast<uintptr_t>(plan.get())) + ".plan";
   std::error_code error;
   const std::filesystem::path path = std::filesystem::temp_directory_path(error) / name;
   if (error) return plan;

@@ -189,8 +189,8 @@ class Lowering {
       result.factor *= node->attrs.factor;
       node = &graph_.node(node->inputs[0]);
     }
-    if (node->op != op) unsupported(*node, "the output '" + output.name + "' must be a scaled " +
-                                               std::string(graph::schema(op).name));
+    if (node->op != op)
+      unsupported(*node, "the output '" + output.name + "' must be a scaled " + std::string(graph::schema(op).name));
     result.logits = node->inputs[0];
     return result;
   }
@@ -236,7 +236,7 @@ class Lowering {
 }  // namespace
 
 int32_t Program::add_tensor(const std::string& name, int64_t height, int64_t width, int64_t channels) {
-  constexpr int64_t kBlock = 16;        // channels of a blocked layout
+  constexpr int64_t kBlock = 16;         // channels of a blocked layout
   constexpr int64_t kImageChannels = 3;  // never blocked
   const int64_t padded = channels <= kImageChannels ? channels : (channels + kBlock - 1) / kBlock * kBlock;
   plan::TensorInfo info;

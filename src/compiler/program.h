@@ -11,8 +11,8 @@
 namespace posefix::compiler {
 
 struct Program {
-  plan::Plan plan;               // offsets and data still open
-  std::vector<Tensor> weights;   // of plan.weight_infos, one to one
+  plan::Plan plan;              // offsets and data still open
+  std::vector<Tensor> weights;  // of plan.weight_infos, one to one
 
   int32_t add_tensor(const std::string& name, int64_t height, int64_t width, int64_t channels);
   int32_t add_weight(const std::string& name, Tensor value);

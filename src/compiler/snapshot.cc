@@ -1,4 +1,6 @@
 // Snapshots: the configuration inside says which graph the variables belong to.
+#include "tensorfile/snapshot.h"
+
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
 
@@ -7,7 +9,6 @@
 #include "compiler/compile.h"
 #include "model/posefix_net.h"
 #include "pose/skeleton.h"
-#include "tensorfile/snapshot.h"
 
 namespace posefix::compiler {
 namespace {

@@ -52,7 +52,7 @@ Inputs find_inputs(const OpGraph& file) {
   const bool complete = file.inputs.size() == 3 && !found.image.empty() && !found.pose.empty() && !found.valid.empty();
   const bool sized = found.height >= 16 && found.width >= 16 && found.height <= kMaxSide && found.width <= kMaxSide &&
                      found.joints > 0 && found.joints <= kMaxJoints && found.batch <= 1024 &&
-                     found.batch * found.height * found.width * found.joints <= int64_t{1} << 25;
+                     found.batch * found.height * found.width * found.joints <= int64_t{1} << 24;
   if (!complete || !sized) {
     throw bad_input(
         "{}: expected inputs image [B,H,W,3] or [B,3,H,W], pose [B,K,2] and valid [B,K] of known size; found {}",

@@ -68,7 +68,8 @@ std::string Understanding::logits_behind(const std::string& output) const {
   for (auto node = file_.nodes.rbegin(); node != file_.nodes.rend(); ++node) {
     if (node->outputs.empty() || !wanted.contains(node->outputs[0])) continue;
     if (node->op == "Softmax") {
-      std::string value = node->inputs.at(0);
+      if (node->inputs.empty()) refuse(*node, "has no inputs");
+      std::string value = node->inputs[0];
       for (const OpNode* before = file_.producer(value); before != nullptr && only_moves(before->op);
            before = file_.producer(value)) {
         if (before->inputs.empty()) refuse(*before, "has no inputs");
@@ -81,7 +82,8 @@ std::string Understanding::logits_behind(const std::string& output) const {
   std::string value = output;
   for (const OpNode* node = file_.producer(value); node != nullptr && node->op == "Identity";
        node = file_.producer(value)) {
-    value = node->inputs.at(0);
+    if (node->inputs.empty()) refuse(*node, "has no inputs");
+    value = node->inputs[0];
   }
   return value;
 }
@@ -180,7 +182,7 @@ FeatureMap Understanding::concat(const OpNode& node) {
     axis = last[0];
     parts.pop_back();
   }
-  if (parts.size() == 2 && axis == 0 && file_.metadata.contains("posefix.flip")) return done_.at(parts[0]);
+  if (parts.size() == 2 && axis == 0 && file_.metadata.contains("posefix.flip")) return feature(node, 0);
   std::vector<graph::NodeId> inputs;
   std::optional<Layout> layout;
   for (const std::string& part : parts) {

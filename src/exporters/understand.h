@@ -36,6 +36,8 @@ class Understanding {
   FeatureMap convert_node(const OpNode& node);
   FeatureMap convolution(const OpNode& node);
   FeatureMap transposed_convolution(const OpNode& node);
+  const FeatureMap& feature(const OpNode& node, size_t input) const;
+  void require_small(const OpNode& node, const std::vector<int64_t>& pads) const;
   void check_result_size(const OpNode& node, const FeatureMap& x, int64_t stride) const;
   FeatureMap batch_norm(const OpNode& node);
   FeatureMap add(const OpNode& node);

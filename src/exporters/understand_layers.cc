@@ -122,6 +122,13 @@ NodeId Understanding::weight(const OpNode& node, const std::string& value, const
   return id;
 }
 
+const FeatureMap& Understanding::feature(const OpNode& node, size_t input) const {
+  if (input >= node.inputs.size()) refuse(node, fmt::format("input {} is missing", input));
+  const auto found = done_.find(node.inputs[input]);
+  if (found == done_.end()) refuse(node, fmt::format("input '{}' does not depend on the picture", node.inputs[input]));
+  return found->second;
+}
+
 FeatureMap Understanding::convert_node(const OpNode& node) {
   if (node.inputs.empty()) refuse(node, "has no inputs");
   const std::string& op = node.op;
@@ -133,7 +140,7 @@ FeatureMap Understanding::convert_node(const OpNode& node) {
   if (op == "MaxPool") return max_pool(node);
   if (op == "ConcatV2" || op == "Concat") return concat(node);
   if (op == "Transpose") return transpose(node);
-  const FeatureMap x = done_.at(node.inputs[0]);
+  const FeatureMap x = feature(node, 0);
   if (op == "Relu") return {emit(Op::kRelu, node.name, {x.node}), x.layout};
   if (op == "Identity" || op == "StopGradient" || (op == "Dropout" && file_.dialect == Dialect::kOnnx)) return x;
   // Our own flip test mirrors the picture here; concat() takes the half that is not mirrored.
@@ -165,6 +172,13 @@ std::array<int64_t, 2> Understanding::strides(const OpNode& node) const {
   return {values[0], values[1]};
 }
 
+void Understanding::require_small(const OpNode& node, const std::vector<int64_t>& pads) const {
+  constexpr int64_t kMost = 1024;
+  for (const int64_t pad : pads) {
+    if (pad < 0 || pad > kMost) refuse(node, fmt::format("pads [{}]: expected 0 to {}", fmt::join(pads, ", "), kMost));
+  }
+}
+
 // top, bottom, left, right.
 std::array<int64_t, 4> Understanding::window_pads(const OpNode& node, const FeatureMap& x, int64_t kernel_h,
                                                   int64_t kernel_w, int64_t stride) const {
@@ -174,6 +188,7 @@ std::array<int64_t, 4> Understanding::window_pads(const OpNode& node, const Feat
   if (mode == "NOTSET" && !tensorflow) {
     const std::vector<int64_t> pads = node.integers("pads", {0, 0, 0, 0});
     if (pads.size() != 4) refuse(node, "expected four pads");
+    require_small(node, pads);
     return {pads[0], pads[2], pads[1], pads[3]};
   }
   if (mode != "SAME" && mode != "SAME_UPPER") refuse(node, fmt::format("padding '{}' is not read", mode));
@@ -189,7 +204,7 @@ std::array<int64_t, 4> Understanding::window_pads(const OpNode& node, const Feat
 
 FeatureMap Understanding::convolution(const OpNode& node) {
   if (node.inputs.size() < 2) refuse(node, "has no filter");
-  const FeatureMap x = done_.at(node.inputs[0]);
+  const FeatureMap x = feature(node, 0);
   require_layout(node, x);
   const bool tensorflow = file_.dialect == Dialect::kTensorFlow;
   const NodeId filter = weight(node, node.inputs[1], "weights", tensorflow ? kAsIs : std::array<int, 4>{2, 3, 1, 0});
@@ -205,6 +220,8 @@ FeatureMap Understanding::convolution(const OpNode& node) {
 // TensorFlow's transposed convolution is told the size of its result: [B,H,W,C] or [H,W].
 void Understanding::check_result_size(const OpNode& node, const FeatureMap& x, int64_t stride) const {
   const Shape& type = model_.graph.node(x.node).type.shape;
+  constexpr int64_t kMost = int64_t{1} << 24;
+  if (type[1] * type[2] > kMost || type[1] * type[2] * type[3] > kMost) refuse(node, "its input is too large");
   Array map{{1, type[1], type[2], type[3]}, {}};
   if (x.layout == Layout::kNchw) map.shape = {1, type[3], type[1], type[2]};
   map.values.resize(static_cast<size_t>(element_count(map.shape)));
@@ -222,7 +239,7 @@ FeatureMap Understanding::transposed_convolution(const OpNode& node) {
   const bool tensorflow = file_.dialect == Dialect::kTensorFlow;
   const size_t data = tensorflow ? 2 : 0;
   if (node.inputs.size() < (tensorflow ? 3U : 2U)) refuse(node, "has no filter");
-  const FeatureMap x = done_.at(node.inputs[data]);
+  const FeatureMap x = feature(node, data);
   require_layout(node, x);
   const NodeId filter = weight(node, node.inputs[1], "weights", tensorflow ? kAsIs : std::array<int, 4>{2, 3, 1, 0});
   const Shape& shape = model_.graph.node(filter).type.shape;  // [h,w,out,in]
@@ -252,7 +269,7 @@ FeatureMap Understanding::batch_norm(const OpNode& node) {
   if (tensorflow ? node.integer("is_training", 1) != 0 : node.integer("training_mode", 0) != 0) {
     refuse(node, "normalises with the batch's statistics: a training graph; freeze the inference graph instead");
   }
-  const FeatureMap x = done_.at(node.inputs[0]);
+  const FeatureMap x = feature(node, 0);
   require_layout(node, x);
   std::vector<NodeId> inputs{x.node};
   const char* roles[] = {"gamma", "beta", "moving_mean", "moving_variance"};
@@ -270,20 +287,20 @@ FeatureMap Understanding::add(const OpNode& node) {
   if (node.inputs.size() != 2) refuse(node, "expected two inputs");
   for (size_t i = 0; i < 2; ++i) {
     if (on_image_.contains(node.inputs[1 - i])) continue;
-    const FeatureMap x = done_.at(node.inputs[i]);
+    const FeatureMap x = feature(node, i);
     const NodeId biases = weight(node, node.inputs[1 - i], "biases", kAsIs);
     const bool channels_last = node.op == "BiasAdd" || x.layout == Layout::kNhwc;
     if (!channels_last) refuse(node, "adds a constant to an NCHW value; expected the convolution's own bias");
     return {emit(Op::kBiasAdd, node.name, {x.node, biases}), x.layout};
   }
-  const FeatureMap left = done_.at(node.inputs[0]);
-  const FeatureMap right = done_.at(node.inputs[1]);
+  const FeatureMap left = feature(node, 0);
+  const FeatureMap right = feature(node, 1);
   if (left.layout != right.layout) refuse(node, "adds NHWC and NCHW values");
   return {emit(Op::kAdd, node.name, {left.node, right.node}), left.layout};
 }
 
 FeatureMap Understanding::pad(const OpNode& node) {
-  const FeatureMap x = done_.at(node.inputs[0]);
+  const FeatureMap x = feature(node, 0);
   std::vector<int64_t> pads;
   if (file_.dialect == Dialect::kOnnx && node.inputs.size() < 2) {
     pads = node.integers("pads", {});  // before opset 11
@@ -299,6 +316,7 @@ FeatureMap Understanding::pad(const OpNode& node) {
     if (pads.size() == 8) pads = {pads[0], pads[4], pads[1], pads[5], pads[2], pads[6], pads[3], pads[7]};
   }
   if (pads.size() != 8) refuse(node, fmt::format("{} pads, expected 8", pads.size()));
+  require_small(node, pads);
   const size_t height = x.layout == Layout::kNhwc ? 1 : 2;
   for (size_t axis = 0; axis < 4; ++axis) {
     const bool spatial = axis == height || axis == height + 1;
@@ -309,7 +327,7 @@ FeatureMap Understanding::pad(const OpNode& node) {
 }
 
 FeatureMap Understanding::max_pool(const OpNode& node) {
-  FeatureMap x = done_.at(node.inputs[0]);
+  FeatureMap x = feature(node, 0);
   require_layout(node, x);
   std::vector<int64_t> kernel = node.integers(file_.dialect == Dialect::kTensorFlow ? "ksize" : "kernel_shape", {});
   if (kernel.size() == 4) {
@@ -330,7 +348,7 @@ FeatureMap Understanding::max_pool(const OpNode& node) {
 }
 
 FeatureMap Understanding::transpose(const OpNode& node) {
-  const FeatureMap x = done_.at(node.inputs[0]);
+  const FeatureMap x = feature(node, 0);
   const std::vector<int64_t> order =
       file_.dialect == Dialect::kTensorFlow ? constant_integers(node, 1) : node.integers("perm", {});
   const std::vector<int64_t> to_nchw{0, 3, 1, 2};

@@ -73,6 +73,7 @@ std::vector<std::byte> png_of(int color_type, int depth, int interlace, std::vec
   }
   png_write_info(png, info);
   std::vector<png_bytep> pointers;
+  pointers.reserve(rows.size());
   for (auto& row : rows) pointers.push_back(row.data());
   png_write_image(png, pointers.data());
   png_write_end(png, info);
@@ -83,6 +84,7 @@ std::vector<std::byte> png_of(int color_type, int depth, int interlace, std::vec
 template <typename Row>
 std::vector<std::vector<uint8_t>> rows_of(Row row) {
   std::vector<std::vector<uint8_t>> rows;
+  rows.reserve(kHeight);
   for (int y = 0; y < kHeight; ++y) rows.push_back(row(y));
   return rows;
 }

@@ -48,10 +48,14 @@ void fill(const std::string& name, Tensor& tensor, uint64_t seed) {
 
 }  // namespace
 
-NamedTensors initialise(const graph::Graph& graph, uint64_t seed) {
+NamedTensors initialise(const graph::Graph& graph, uint64_t seed) { return initialise_rest(graph, seed, {}); }
+
+NamedTensors initialise_rest(const graph::Graph& graph, uint64_t seed, const NamedTensors& given) {
   NamedTensors weights;
   for (const graph::NodeId id : graph.all(graph::Op::kWeight)) {
     const graph::Node& node = graph.node(id);
+    const auto found = given.find(node.name);
+    if (found != given.end() && found->second.shape() == node.type.shape) continue;
     Tensor tensor(node.type.dtype, node.type.shape);
     fill(node.name, tensor, seed);
     weights.emplace(node.name, std::move(tensor));

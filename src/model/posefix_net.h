@@ -22,6 +22,8 @@ graph::Graph build(const ModelConfig& config, int64_t joints);
 // Fresh values for every variable of `graph`, by name: variance scaling for the backbone and `out`, truncated normal
 // 0.01 for up*, batch-norm gamma 1, beta 0, mean 0, variance 1. Depends on the seed and the name alone.
 NamedTensors initialise(const graph::Graph& graph, uint64_t seed);
+// Only those that `given` does not hold in the same shape: what is going to be overwritten need not be drawn.
+NamedTensors initialise_rest(const graph::Graph& graph, uint64_t seed, const NamedTensors& given);
 
 // Error (bad input) with one table of what is missing, surplus and of the wrong shape, or nothing.
 void check_weights(const graph::Graph& graph, const NamedTensors& weights, const std::string& source);

@@ -28,18 +28,21 @@ class Transferrer {
  public:
   Transferrer(const graph::Graph& graph, NamedTensors initial, const std::vector<std::string>& joints,
               const TransferSource& source, bool partial)
-      : graph_(graph), joints_(joints), source_(source), partial_(partial) {
+      : joints_(joints), source_(source), partial_(partial) {
     result_.variables = std::move(initial);
+    for (const graph::NodeId id : graph.all(graph::Op::kWeight)) {
+      shapes_.emplace(graph.node(id).name, graph.node(id).type.shape);
+    }
     is_imagenet_ = looks_like_imagenet();
   }
 
   Transfer run() {
-    for (const graph::NodeId id : graph_.all(graph::Op::kWeight)) take(graph_.node(id).name);
+    for (const auto& [name, shape] : shapes_) take(name, shape);
     for (const auto& [name, tensor] : source_.tensors) {
-      if (!result_.variables.contains(name)) surplus(name, tensor);
+      if (!shapes_.contains(name)) surplus(name, tensor);
     }
     if (!problems_.empty()) {
-      throw bad_input("{}: does not fit the network of {} variables{}:{}", source_.name, result_.variables.size(),
+      throw bad_input("{}: does not fit the network of {} variables{}:{}", source_.name, shapes_.size(),
                       partial_ ? "" : " (--partial takes what fits)", problems_);
     }
     take_state();
@@ -65,26 +68,24 @@ class Transferrer {
     return has_trunk;
   }
 
-  void take(const std::string& name) {
-    Tensor& target = result_.variables.at(name);
+  void take(const std::string& name, const Shape& shape) {
     const auto found = source_.tensors.find(name);
     if (found == source_.tensors.end()) {
       if ((is_imagenet_ && is_head(name)) || partial_) {
         row("initial", name, "not in the file");
       } else {
-        problem("missing", name, "expected f32" + to_string(target.shape()));
+        problem("missing", name, "expected f32" + to_string(shape));
       }
       return;
     }
     const Tensor& value = found->second;
     if (!is_float(value)) {
       problem("wrong type", name, fmt::format("expected floating point, found {}", dtype_name(value.dtype())));
-    } else if (value.shape() == target.shape()) {
-      target = value.to_f32();
+    } else if (value.shape() == shape) {
+      result_.variables[name] = value.to_f32();
       row("loaded", name, "");
-    } else if (!take_part(name, value.to_f32(), target)) {
-      const std::string detail =
-          fmt::format("expected {}, found {}", to_string(target.shape()), to_string(value.shape()));
+    } else if (!take_part(name, value.to_f32(), result_.variables.at(name))) {
+      const std::string detail = fmt::format("expected {}, found {}", to_string(shape), to_string(value.shape()));
       if (partial_) {
         row("initial", name, detail);
       } else {
@@ -149,7 +150,7 @@ class Transferrer {
   // Names that TensorFlow's Adam and the reference's trainer leave beside the weights.
   bool is_training_state(const std::string& name) const {
     for (const std::string_view slot : {"/Adam", "/Adam_1", "/Momentum"}) {
-      if (name.ends_with(slot) && result_.variables.contains(name.substr(0, name.size() - slot.size()))) return true;
+      if (name.ends_with(slot) && shapes_.contains(name.substr(0, name.size() - slot.size()))) return true;
     }
     return name == "beta1_power" || name == "beta2_power" || name == "Variable" || name == "global_step" ||
            is_own_state(name);
@@ -176,11 +177,11 @@ class Transferrer {
     const std::optional<int64_t> steps = whole ? steps_of_adam() : std::nullopt;
     NamedTensors state;
     bool complete = steps.has_value();
-    for (const auto& [name, variable] : result_.variables) {
+    for (const auto& [name, shape] : shapes_) {
       if (name.find("/moving_") != std::string::npos) continue;
       for (const auto& [slot, prefix] : {std::pair{"/Adam", "optimizer/m/"}, std::pair{"/Adam_1", "optimizer/v/"}}) {
         const auto found = source_.tensors.find(name + slot);
-        if (found == source_.tensors.end() || found->second.shape() != variable.shape() || !is_float(found->second)) {
+        if (found == source_.tensors.end() || found->second.shape() != shape || !is_float(found->second)) {
           complete = false;
         } else {
           state.emplace(prefix + name, found->second.to_f32());
@@ -192,7 +193,7 @@ class Transferrer {
       result_.step = *steps;
     }
     for (const auto& [name, tensor] : source_.tensors) {
-      if (result_.variables.contains(name) || !is_training_state(name)) continue;
+      if (shapes_.contains(name) || !is_training_state(name)) continue;
       const bool used = complete && !is_own_state(name) && name != "Variable" && name != "global_step";
       row(used ? "state" : "dropped", name, used ? "Adam's state: training can go on from it" : "training state");
     }
@@ -210,7 +211,7 @@ class Transferrer {
     return std::max<int64_t>(0, std::llround(std::log(value) / std::log(kBeta2)) - 1);
   }
 
-  const graph::Graph& graph_;
+  std::map<std::string, Shape> shapes_;  // of the network's variables
   const std::vector<std::string>& joints_;
   const TransferSource& source_;
   bool partial_;

@@ -32,9 +32,10 @@ struct Transfer {
   std::vector<TransferRow> rows;
 };
 
-// `initial`: a value for every variable; `joints`: names of the network's. Without `partial`, variables that are
-// missing or of another shape and tensors that the network does not have are an Error (bad input) with one table;
-// with it, what fits is taken (joints by name where both sides have names).
+// `initial`: a value for every variable that the file does not give in the network's shape; `joints`: names of the
+// network's. Without `partial`, variables that are missing or of another shape and tensors that the network does not
+// have are an Error (bad input) with one table; with it, what fits is taken (joints by name where both sides have
+// names).
 Transfer transfer(const graph::Graph& graph, NamedTensors initial, const std::vector<std::string>& joints,
                   const TransferSource& source, bool partial);
 

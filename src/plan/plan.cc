@@ -5,10 +5,9 @@
 namespace posefix::plan {
 
 std::string_view op_name(Op op) {
-  constexpr std::array<std::string_view, 13> kNames{"",        "AssembleInput",   "NormaliseImage", "PoseStem",
-                                                    "Conv2d",  "ConvTranspose2d", "MaxPool",        "Pad",
-                                                    "ChannelAffine", "Relu",      "Add",            "Concat",
-                                                    "Decode"};
+  constexpr std::array<std::string_view, 13> kNames{
+      "",    "AssembleInput", "NormaliseImage", "PoseStem", "Conv2d", "ConvTranspose2d", "MaxPool",
+      "Pad", "ChannelAffine", "Relu",           "Add",      "Concat", "Decode"};
   const auto index = static_cast<size_t>(op);
   return index < kNames.size() ? kNames[index] : "";
 }

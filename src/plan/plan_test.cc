@@ -9,23 +9,12 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "plan/crc32c.h"
 #include "plan/plan_file.h"
 
 namespace posefix::plan {
 namespace {
 
 using testing::HasSubstr;
-
-TEST(Crc32c, KnownAnswers) {
-  const auto of = [](std::string_view text) { return crc32c(std::as_bytes(std::span(text.data(), text.size()))); };
-  EXPECT_EQ(of("123456789"), 0xE3069283U);
-  EXPECT_EQ(of(std::string(32, '\0')), 0x8A9136AAU);  // RFC 3720, B.4
-  EXPECT_EQ(of(""), 0U);
-  const std::string text = "a text of some length that is fed in two parts";
-  const auto bytes = std::as_bytes(std::span(text.data(), text.size()));
-  EXPECT_EQ(crc32c(bytes.subspan(11), crc32c(bytes.first(11))), crc32c(bytes));
-}
 
 // Picture -> 1x1 convolution -> logits.
 std::shared_ptr<Plan> small_plan() {

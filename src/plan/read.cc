@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "plan/crc32c.h"
+#include "base/crc32c.h"
 #include "plan/plan_file.h"
 #include "plan/plan_layout.h"
 
@@ -218,9 +218,9 @@ void check_header(const std::string& file, std::span<const std::byte> bytes) {
   }
   const uint32_t version = u32_at(bytes, 8);
   if (version != kPlanVersion) {
-    throw bad_input("{}: offset 8: format version {}, this program reads {}; {}", file, version, kPlanVersion,
-                    version > kPlanVersion ? "use a newer posefix or compile the model again"
-                                           : "compile the model again");
+    throw bad_input(
+        "{}: offset 8: format version {}, this program reads {}; {}", file, version, kPlanVersion,
+        version > kPlanVersion ? "use a newer posefix or compile the model again" : "compile the model again");
   }
   std::array<std::byte, kHeaderBytes> header;
   std::memcpy(header.data(), bytes.data(), kHeaderBytes);

@@ -6,8 +6,8 @@
 namespace posefix::plan {
 namespace {
 
-constexpr int64_t kMaxSide = 1 << 14;       // px of a feature map
-constexpr int64_t kMaxChannels = 1 << 16;   //
+constexpr int64_t kMaxSide = 1 << 14;      // px of a feature map
+constexpr int64_t kMaxChannels = 1 << 16;  //
 constexpr int64_t kMaxPersonBytes = int64_t{1} << 34;
 
 using Text = std::string;  // "" : fine
@@ -42,7 +42,8 @@ Text check_tensor(const TensorInfo& t, uint64_t arena_bytes, const std::string& 
   if (t.bytes < least) return fmt::format("tensor '{}' has {} bytes, its shape needs {}", t.name, t.bytes, least);
   if (t.offset % 64 != 0) return fmt::format("tensor '{}' lies at {}, expected a multiple of 64", t.name, t.offset);
   if (t.offset > arena_bytes || t.bytes > arena_bytes - t.offset) {
-    return fmt::format("tensor '{}' at {} with {} bytes leaves the arena of {}", t.name, t.offset, t.bytes, arena_bytes);
+    return fmt::format("tensor '{}' at {} with {} bytes leaves the arena of {}", t.name, t.offset, t.bytes,
+                       arena_bytes);
   }
   return "";
 }

@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "plan/crc32c.h"
+#include "base/crc32c.h"
 #include "plan/plan_file.h"
 #include "plan/plan_layout.h"
 

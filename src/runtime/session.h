@@ -52,9 +52,9 @@ struct RefinedBatch {
 // What one step of the model cost in a measured run.
 struct StepTime {
   std::string name;
-  std::string kernel;    // op and implementation
-  double ms = 0;         // median over the rounds, whole batch
-  double gflop = 0;      // of the plain algorithm, whole batch
+  std::string kernel;  // op and implementation
+  double ms = 0;       // median over the rounds, whole batch
+  double gflop = 0;    // of the plain algorithm, whole batch
 };
 
 class Session {

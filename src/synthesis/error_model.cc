@@ -130,19 +130,21 @@ class Reader {
   JointErrors joint(const json& entry, const std::string& name, const ErrorModel& model) const {
     JointErrors errors;
     errors.rates.resize(model.rows() * model.columns());
-    const std::string where = "joints." + name + ".";
+    const std::string where = fmt::format("joints.{}.", name);
     const json& rates = field(entry, "rates", where);
     const json& distances = field(entry, "distances", where);
+    const std::string of_rates = where + "rates.";
+    const std::string of_distances = where + "distances.";
     for (const ErrorKind kind : kKinds) {
       const std::string kind_name(error_kind_name(kind));
-      const std::string at = where + "distances." + kind_name;
+      const std::string at = fmt::format("{}{}", of_distances, kind_name);
       std::vector<double>& quantiles = errors.distances[static_cast<size_t>(kind)];
-      quantiles = numbers(field(distances, kind_name, where + "distances."), at, 0, 1e4);
+      quantiles = numbers(field(distances, kind_name, of_distances), at, 0, 1e4);
       if (quantiles.size() < 2 || !std::is_sorted(quantiles.begin(), quantiles.end())) {
         throw bad_input("{}: field '{}': expected at least two ascending quantiles", file_, at);
       }
-      if (kind != ErrorKind::kGood)
-        table(field(rates, kind_name, where + "rates."), where + "rates." + kind_name, kind, model, errors);
+      if (kind == ErrorKind::kGood) continue;
+      table(field(rates, kind_name, of_rates), fmt::format("{}{}", of_rates, kind_name), kind, model, errors);
     }
     for (const ErrorRates& cell : errors.rates) {
       const double sum = cell.jitter + cell.miss + cell.inversion + cell.swap;
@@ -246,7 +248,14 @@ ErrorModel ErrorModel::load(const std::filesystem::path& path, const pose::Skele
 }
 
 ErrorModel ErrorModel::load_or_paper(const std::string& name_or_path, const pose::Skeleton& skeleton) {
-  return name_or_path == "paper" ? paper(skeleton) : load(name_or_path, skeleton);
+  if (name_or_path == "paper") return paper(skeleton);
+  if (!std::filesystem::exists(name_or_path)) {
+    throw bad_input(
+        "error statistics '{}': expected \"paper\" or a file that `posefix errors fit` wrote; there is no "
+        "such file",
+        name_or_path);
+  }
+  return load(name_or_path, skeleton);
 }
 
 void ErrorModel::save(const std::filesystem::path& path, const pose::Skeleton& skeletons) const {

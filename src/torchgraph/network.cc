@@ -1,6 +1,7 @@
 #include "torchgraph/network.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -109,7 +110,7 @@ void Network::lay_out_variables() {
 }
 
 void Network::import_variables(const NamedTensors& weights) {
-  const at::NoGradGuard no_grad;
+  const c10::NoGradGuard no_grad;
   for (const NodeId id : graph_.all(Op::kWeight)) {
     const Tensor& tensor = find_weight(weights, graph_.node(id), "weights");
     at::Tensor value = variables_[static_cast<size_t>(variable_of_node_[static_cast<size_t>(id)])].value.detach();
@@ -137,7 +138,7 @@ NamedTensors Network::export_flat(const at::Tensor& flat) const {
 
 void Network::import_flat(const NamedTensors& tensors, at::Tensor& flat, const std::string& source) const {
   PFX_CHECK(flat.numel() >= trainable_count_);
-  const at::NoGradGuard no_grad;
+  const c10::NoGradGuard no_grad;
   for (const Variable& variable : variables_) {
     if (!variable.trainable) continue;
     const graph::Node& node = graph_.node(graph_.find(variable.name));
@@ -150,7 +151,7 @@ std::vector<at::Tensor> Network::forward(const Inputs& inputs, Mode mode, const 
   auto plan = plans_.find(wanted);
   if (plan == plans_.end()) plan = plans_.emplace(wanted, make_plan(graph_, wanted)).first;
 
-  const at::AutoGradMode grad_mode(mode == Mode::kTraining);
+  const c10::AutoGradMode grad_mode(mode == Mode::kTraining);
   const at::TensorOptions options = at::TensorOptions().dtype(scalar_type(options_.dtype)).device(device_);
   std::vector<at::Tensor> values(graph_.nodes().size());
   for (size_t i = 0; i < values.size(); ++i) {

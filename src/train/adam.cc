@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <array>
@@ -116,7 +117,7 @@ Adam::Adam(const TrainConfig& config, const at::Tensor& values, int64_t count, i
 
 void Adam::step(at::Tensor& values, const at::Tensor& gradients, double rate) {
   PFX_CHECK(gradients.numel() == count_);
-  const at::NoGradGuard no_grad;
+  const c10::NoGradGuard no_grad;
   ++steps_;
   const auto t = static_cast<double>(steps_);
   const double square_correction = std::sqrt(1 - std::pow(beta2_, t));
@@ -135,7 +136,7 @@ void Adam::step(at::Tensor& values, const at::Tensor& gradients, double rate) {
 }
 
 double add_weight_decay(const at::Tensor& values, at::Tensor& gradients, int64_t count, double decay) {
-  const at::NoGradGuard no_grad;
+  const c10::NoGradGuard no_grad;
   const at::Tensor decaying = values.narrow(0, 0, count);
   gradients.narrow(0, 0, count).add_(decaying * decay);
   return 0.5 * decay * sum_of_squares(decaying);

@@ -52,12 +52,13 @@ class Loop {
   void run() {
     resume();
     progress_.set_start(trainer_.steps() * config_.batch_size);
+    progress_.update(trainer_.steps() * config_.batch_size);
     data_.start(trainer_.steps());
     while (trainer_.steps() < stop_) {
+      if (interrupted()) stop_for_signal();
       step();
       const int64_t done = trainer_.steps();
       if (done % config_.snapshot_every == 0 || done == stop_) write_snapshot();
-      if (interrupted() && done < stop_) stop_for_signal();
     }
     progress_.finish();
   }

@@ -17,8 +17,9 @@ struct RunRequest {
   std::string device = "auto";   // see torchgraph/device.h
   int64_t steps = -1;            // in all; -1: the recipe's
   bool resume = false;
-  std::filesystem::path replay;  // a non_finite.safetensors: runs its step again and reports; out is not needed
-  bool quiet = false;            // no progress
+  std::filesystem::path replay;     // a non_finite.safetensors: runs its step again and reports; out is not needed
+  bool quiet = false;               // no progress
+  bool (*interrupted)() = nullptr;  // whether a signal came while the library was loaded; see train_module.cc
   std::function<void(const std::string& line)> log;     // the resolved configuration, the device, skipped pictures
   std::function<void(const std::string& line)> result;  // of a replay
 };

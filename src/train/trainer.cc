@@ -1,6 +1,7 @@
 #include "train/trainer.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
 #include <array>
@@ -83,7 +84,7 @@ LossValues Trainer::backward(const Part& part) {
   targets.heatmap = targets.heatmap.to(network_.device());
   targets.coords_heatmap_px = targets.coords_heatmap_px.to(network_.device());
   targets.valid = targets.valid.to(network_.device());
-  const at::AutoGradMode grad_mode(true);
+  const c10::AutoGradMode grad_mode(true);
   const Losses losses = pose_losses(values[0], values[1], targets);
   const LossValues result{losses.heatmap.item<double>(), losses.coord.item<double>(), 0};
   if (result.finite()) {
@@ -112,7 +113,7 @@ LossValues Trainer::compute_gradients(const sample::Batch& batch) {
 }
 
 double Trainer::update(double rate) {
-  const at::NoGradGuard no_grad;
+  const c10::NoGradGuard no_grad;
   at::Tensor gradients = network_.flat_gradients();
   double gradient_norm = 0;
   if (config_.clip_norm > 0) {

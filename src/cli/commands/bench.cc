@@ -118,8 +118,8 @@ void run(const Arguments& arguments) {
     return;
   }
   std::printf("%s %s, batch %lld, %d thread%s: %.2f images/s; latency p50 %.2f ms, p90 %.2f ms, p99 %.2f ms\n",
-              session->info().backend.c_str(), session->info().precision.c_str(), static_cast<long long>(batch), threads,
-              threads == 1 ? "" : "s", rate, median, percentile(ms, 0.9), percentile(ms, 0.99));
+              session->info().backend.c_str(), session->info().precision.c_str(), static_cast<long long>(batch),
+              threads, threads == 1 ? "" : "s", rate, median, percentile(ms, 0.9), percentile(ms, 0.99));
   if (arguments.layers) print_layers(steps);
 }
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "base/interrupt.h"
 #include "cli/command.h"
 #include "dataset/formats/dataset_formats.h"
 #include "image/image.h"
@@ -24,6 +25,7 @@ struct Flags {
 };
 
 formats::PictureSize picture_size(const fs::path& path) {
+  throw_if_interrupted();
   const image::ImageHeader header = image::read_header(path);
   return {header.width, header.height};
 }
@@ -39,7 +41,7 @@ void to_coco(const formats::DatasetFormat& format, const Flags& flags) {
   source.picture_size = &picture_size;
   const formats::Conversion conversion = format.read(source);
   print_notes(conversion.notes);
-  fs::create_directories(flags.out / "annotations");
+  formats::make_folder(flags.out / "annotations");
   for (const formats::Split& split : conversion.splits) {
     const fs::path path = flags.out / "annotations" / (split.name + ".json");
     formats::write_annotation_set(path, split.set);
@@ -50,7 +52,7 @@ void to_coco(const formats::DatasetFormat& format, const Flags& flags) {
 
 void from_coco(const formats::DatasetFormat& format, const Flags& flags) {
   const std::vector<formats::Split> splits = formats::read_coco_splits(flags.in, format.skeleton);
-  fs::create_directories(flags.out);
+  formats::make_folder(flags.out);
   print_notes(format.write(splits, flags.out));
 }
 

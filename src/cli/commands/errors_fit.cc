@@ -54,6 +54,7 @@ Matching observe(const dataset::CocoAnnotations& annotations, const dataset::Pos
     const std::vector<size_t>& members = people_of_image[image];
     const std::vector<size_t>& results = results_of_image[annotations.images[image].id];
     std::vector<synthesis::Annotated> annotated;
+    annotated.reserve(members.size());
     for (const size_t i : members) annotated.push_back({&people[i].gt, people[i].bbox});
     std::vector<synthesis::Detection> detections;
     for (const size_t i : results) {

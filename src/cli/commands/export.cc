@@ -80,7 +80,8 @@ std::function<void()> setup(CLI::App& app) {
       ->required()
       ->check(CLI::IsMember({"pb", "onnx", "tf-v2", "tf-v1"}));
   app.add_option("--out", flags->out, "the file to write; tf-v2: the prefix")->required();
-  app.add_option("--batch", flags->batch, "pb, onnx: fixed batch size; 0 = any")->check(CLI::Range(0, 65536));
+  app.add_option("--batch", flags->batch, "pb, onnx: fixed batch size (for atc: that of its --input_shape); 0 = any")
+      ->check(CLI::Range(0, 65536));
   app.add_option("--opset", flags->opset, "onnx: operator set, 13 to 17")->check(CLI::Range(13, 17));
   app.add_flag("--flip", flags->flip, "onnx: run the mirrored picture too and merge both answers in the model");
   app.add_flag("--no-decode", flags->no_decode, "onnx: leave the decoding out; the output is heat maps");

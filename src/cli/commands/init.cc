@@ -97,11 +97,14 @@ void run(const InitFlags& flags) {
   const pose::Skeleton skeleton = pose::Skeleton::load(configuration.model.skeleton);
   const graph::Graph graph = model::build(configuration.model, skeleton.size());
   tensorfile::Snapshot snapshot;
-  snapshot.variables = model::initialise(graph, static_cast<uint64_t>(configuration.seed));
+  const auto seed = static_cast<uint64_t>(configuration.seed);
   int64_t step = 0;
-  if (!flags.from.empty()) {
-    model::Transfer transfer =
-        model::transfer(graph, std::move(snapshot.variables), skeleton.joints, read_source(flags.from), flags.partial);
+  if (flags.from.empty()) {
+    snapshot.variables = model::initialise(graph, seed);
+  } else {
+    const model::TransferSource source = read_source(flags.from);
+    model::Transfer transfer = model::transfer(graph, model::initialise_rest(graph, seed, source.tensors),
+                                               skeleton.joints, source, flags.partial);
     print_table(flags, transfer);
     snapshot.variables = std::move(transfer.variables);
     snapshot.state = std::move(transfer.state);

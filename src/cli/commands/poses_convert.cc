@@ -7,8 +7,10 @@
 #include <memory>
 #include <optional>
 
+#include "base/interrupt.h"
 #include "cli/command.h"
 #include "dataset/formats/convert_poses.h"
+#include "dataset/formats/dataset_formats.h"
 #include "image/image.h"
 
 namespace posefix::cli {
@@ -29,6 +31,7 @@ struct Flags {
 };
 
 formats::PictureSize picture_size(const fs::path& path) {
+  throw_if_interrupted();
   const image::ImageHeader header = image::read_header(path);
   return {header.width, header.height};
 }
@@ -54,7 +57,7 @@ void run(const Flags& flags) {
                                        ? formats::JointSet{skeleton.name, skeleton.joints, {}, skeleton.size()}
                                        : formats::joint_set(wanted);
   const formats::EstimatorPoses poses = formats::read_pose_file(flags.in, skeleton, joints, names);
-  if (format.writes_folder) fs::create_directories(flags.out);
+  if (format.writes_folder) formats::make_folder(flags.out);
   format.write(poses, {flags.out, pictures});
   fmt::print(stderr, "{}: {} people written with the joints {}\n", flags.out.string(), poses.poses.size(), joints.name);
 }

@@ -252,7 +252,7 @@ void run(const Flags& flags) {
 
 std::function<void()> setup(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
-  app.add_option("MODEL", flags->model, "offline model (.plan) or snapshot (.safetensors, compiled in memory)")
+  app.add_option("MODEL", flags->model, "offline model (.plan, .om) or snapshot (.safetensors, compiled in memory)")
       ->required();
   app.add_option("--images", flags->images, "folder of pictures");
   app.add_option("--image", flags->image, "one picture instead of a folder");
@@ -270,7 +270,8 @@ std::function<void()> setup(CLI::App& app) {
   app.add_option("--trust", flags->trust, "raw, or calibrated if the model carries a calibration")
       ->capture_default_str();
   app.add_option("--skeleton", flags->skeleton, "name or YAML file; default: the model's own");
-  app.add_option("--backend", flags->session.backend, "cpu, reference or torch; default: what the model is for");
+  app.add_option("--backend", flags->session.backend,
+                 "cpu, reference, torch or ascend; default: what the model is for");
   app.add_option("--device", flags->session.device, "of the torch backend: cpu, cuda or npu");
   app.add_option(
          "--on-error", flags->on_error,

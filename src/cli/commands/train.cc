@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "base/interrupt.h"
 #include "base/module.h"
 #include "cli/command.h"
 #include "train/run.h"
@@ -26,6 +27,7 @@ std::function<void()> setup(CLI::App& app) {
     }
     request->log = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
     request->result = [](const std::string& line) { std::printf("%s\n", line.c_str()); };
+    request->interrupted = &interrupted;
     auto* entry = reinterpret_cast<train::TrainEntry*>(load_from_module(
         train::kTrainLibrary, train::kTrainEntry, "build with POSEFIX_TORCH=ON (needs LibTorch) to train"));
     entry(request.get());

@@ -8,7 +8,6 @@
 #include <array>
 #include <cctype>
 #include <cstdlib>
-#include <regex>
 #include <set>
 
 #include "base/error.h"
@@ -78,6 +77,18 @@ std::string_view precision_mode(Precision precision) {
   return "";
 }
 
+constexpr size_t kCodeLength = 6;
+
+// A word of the form E10001 or EZ3002 at `at`.
+bool is_error_code(std::string_view output, size_t at) {
+  const auto is_word = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; };
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  if (at + kCodeLength > output.size() || (at > 0 && is_word(output[at - 1]))) return false;
+  if (at + kCodeLength < output.size() && is_word(output[at + kCodeLength])) return false;
+  const std::string_view digits = output.substr(at + 2, kCodeLength - 2);
+  return (output[at + 1] == 'Z' || is_digit(output[at + 1])) && std::all_of(digits.begin(), digits.end(), is_digit);
+}
+
 // The text between "NAME[" and "]".
 std::string bracketed(std::string_view output, const std::string& name) {
   const size_t begin = output.find(name + "[");
@@ -136,8 +147,16 @@ std::string shell_command(const std::vector<std::string>& arguments) {
 std::string soc_name(const std::string& soc) {
   constexpr std::string_view kPrefix = "Ascend";
   const std::string chip = soc.starts_with(kPrefix) ? soc.substr(kPrefix.size()) : soc;
-  static const std::regex pattern("[0-9]{3}[0-9A-Za-z_-]{0,24}");
-  if (!std::regex_match(chip, pattern)) {
+  // Three digits and what tells the variants apart: 310, 310P3, 910B4-1.
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  const auto is_variant = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-';
+  };
+  constexpr size_t kLongest = 28;
+  const bool is_chip = chip.size() >= 3 && chip.size() < kLongest &&
+                       std::all_of(chip.begin(), chip.begin() + 3, is_digit) &&
+                       std::all_of(chip.begin() + 3, chip.end(), is_variant);
+  if (!is_chip) {
     throw bad_input(
         "--target ascend:{}: expected a chip's name such as ascend:310P3 or ascend:Ascend910B3; npu-smi info "
         "shows it",
@@ -171,12 +190,11 @@ std::optional<fs::path> find_atc() {
 }
 
 std::string explain_atc_errors(std::string_view output) {
-  static const std::regex pattern("\\b(E[0-9Z][0-9]{4})\\b");
   std::string text;
   std::set<std::string> seen;
-  const std::string copy(output);
-  for (std::sregex_iterator match(copy.begin(), copy.end(), pattern), end; match != end; ++match) {
-    const std::string code = (*match)[1];
+  for (size_t at = output.find('E'); at != std::string_view::npos; at = output.find('E', at + 1)) {
+    if (!is_error_code(output, at)) continue;
+    const std::string code(output.substr(at, kCodeLength));
     if (!seen.insert(code).second) continue;
     const auto* found = std::find_if(kErrorCodes.begin(), kErrorCodes.end(),
                                      [&](const ErrorCode& known) { return known.code == code; });

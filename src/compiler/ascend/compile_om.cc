@@ -61,9 +61,11 @@ class WorkFolder {
 
 void check_options(const FrozenNetwork& network, const OmOptions& options, const fs::path& om) {
   if (om.extension() != ".om") throw bad_input("--out {}: an Ascend model's name ends in .om", om.string());
-  if (!std::all_of(om.stem().string().begin(), om.stem().string().end(), [](char c) {
-        return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-' || c == '.';
-      })) {
+  const std::string stem = om.stem().string();
+  const auto is_plain = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-' || c == '.';
+  };
+  if (!std::all_of(stem.begin(), stem.end(), is_plain)) {
     throw bad_input("--out {}: atc takes letters, digits, '_', '-' and '.' in a file name", om.string());
   }
   if (options.aipp && network.is_onnx) {

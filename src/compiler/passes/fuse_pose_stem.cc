@@ -77,7 +77,8 @@ void fuse_pose_stem(Program& program) {
   stem.stride = conv.stride;
   stem.pads = conv.pads;
   stem.sigma_px = sigma_px;
-  stem.weights.push_back(program.add_weight(name + "/pose", slice_input_channels(whole, kImageChannels, whole.shape()[2])));
+  stem.weights.push_back(
+      program.add_weight(name + "/pose", slice_input_channels(whole, kImageChannels, whole.shape()[2])));
   stem.output = program.add_tensor(stem.name, out.height, out.width, out.channels);
   conv.inputs.push_back(stem.output);
   conv.has_residual = true;

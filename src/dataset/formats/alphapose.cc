@@ -22,7 +22,7 @@ EstimatorPoses read_alphapose(const PoseSource& source) {
     read_result_list(json, source.joints, {"coco17", "halpe26", "halpe136", "mpii16"}, result);
     json.finish();
   }
-  if (result.joints.joints.empty()) result.joints = joint_set("coco17");
+  if (result.joints.joints.empty()) result.joints = joint_set(source.joints.empty() ? "coco17" : source.joints);
   return result;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "dataset/formats/joint_names.h"
 #include "dataset/formats/json_text.h"
 #include "dataset/json_cursor.h"
@@ -103,6 +104,7 @@ constexpr size_t kChunkBytes = 1 << 20;
 
 void flush(AtomicFile& file, fmt::memory_buffer& out, size_t least) {
   if (out.size() < least) return;
+  throw_if_interrupted();
   file.write(std::string_view(out.data(), out.size()));
   out.clear();
 }

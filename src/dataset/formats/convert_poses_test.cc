@@ -158,7 +158,7 @@ TEST_P(RoundTrip, KeepsEveryJoint) {
       for (size_t k = 0; k < 51; ++k) {
         EXPECT_NEAR(after[i]["keypoints"][k].get<double>(), before[i]["keypoints"][k].get<double>(), 1e-9);
       }
-      if (GetParam() == "alphapose" || GetParam() == "mmpose" || GetParam() == "yolo") {
+      if (GetParam() == "alphapose" || GetParam() == "coco" || GetParam() == "mmpose" || GetParam() == "yolo") {
         EXPECT_EQ(after[i]["score"], before[i]["score"]);
       }
     }
@@ -166,7 +166,7 @@ TEST_P(RoundTrip, KeepsEveryJoint) {
 }
 INSTANTIATE_TEST_SUITE_P(Formats, RoundTrip,
                          ::testing::Values("openpose", "alphapose", "mmpose", "yolo", "mediapipe", "mediapipe_csv",
-                                           "deeplabcut_csv"),
+                                           "coco", "deeplabcut_csv"),
                          [](const auto& test) { return test.param; });
 
 TEST(ReadPoseFile, MakesTheMiddlesThatTheSkeletonLacks) {

@@ -42,6 +42,12 @@ std::vector<std::string> dataset_format_names() {
   return names;
 }
 
+void make_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) throw failed("{}: the folder cannot be made: {}", folder.string(), error.message());
+}
+
 fs::path image_folder(const DatasetSource& source) {
   if (!source.images.empty()) return source.images;
   std::error_code error;

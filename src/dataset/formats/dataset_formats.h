@@ -46,6 +46,8 @@ struct DatasetFormat {
 const DatasetFormat& dataset_format(const std::string& name);
 std::vector<std::string> dataset_format_names();
 
+// Makes the folder and those above it. Error (failed) says why it cannot.
+void make_folder(const std::filesystem::path& folder);
 // DatasetSource::images, or `folder`/images when that is a folder, or empty.
 std::filesystem::path image_folder(const DatasetSource& source);
 // Sets width and height from the picture's header if it is there. False if it is not.

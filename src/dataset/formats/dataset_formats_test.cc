@@ -238,6 +238,15 @@ TEST(PoseTrack, JoinsVideosAndTakesThemApartAgain) {
   }
 }
 
+TEST(PoseTrack, LooksAtOriginalAnnotationsFirst) {
+  const ScratchFolder folder;
+  folder.write("original_annotations/train/a.json", posetrack_video(100, "a"));
+  folder.write("annotations/val2018.json", posetrack_video(200, "b"));
+  const Conversion conversion = read_posetrack(source(folder.path()));
+  ASSERT_EQ(conversion.splits.size(), 1U);
+  EXPECT_EQ(conversion.splits[0].name, "train2018");
+}
+
 TEST(PoseTrack, RefusesIdsThatComeTwice) {
   const ScratchFolder folder;
   folder.write("annotations/val/a.json", posetrack_video(100, "a"));

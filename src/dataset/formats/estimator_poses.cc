@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/spelling.h"
 #include "dataset/formats/alphapose.h"
+#include "dataset/formats/coco_results.h"
 #include "dataset/formats/dataset_formats.h"
 #include "dataset/formats/deeplabcut.h"
 #include "dataset/formats/mediapipe.h"
@@ -19,6 +20,7 @@ namespace {
 
 constexpr PoseFormat kFormats[] = {
     {"alphapose", "", false, &read_alphapose, &write_alphapose},
+    {"coco", "", false, &read_coco_results, &write_coco_results},
     {"deeplabcut", "", false, &read_deeplabcut, &write_deeplabcut},
     {"mediapipe", "mediapipe33", false, &read_mediapipe, &write_mediapipe},
     {"mmpose", "", true, &read_mmpose, &write_mmpose},

@@ -39,7 +39,7 @@ struct PoseTarget {
 };
 
 struct PoseFormat {
-  const char* name;    // openpose, alphapose, mmpose, yolo, mediapipe, deeplabcut
+  const char* name;    // openpose, alphapose, mmpose, yolo, mediapipe, deeplabcut, coco
   const char* joints;  // joint set that the way back writes if none is asked for; "": the skeleton itself
   bool writes_folder;  // the way back makes a folder with a file per picture
   EstimatorPoses (*read)(const PoseSource& source);

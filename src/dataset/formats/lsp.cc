@@ -96,6 +96,13 @@ struct Picture {
   std::string name;
 };
 
+const char* own_split(size_t number, bool extended) { return extended || number <= kLspTraining ? "train" : "test"; }
+
+// The picture as the archive names it.
+Picture assumed_picture(size_t number, bool extended) {
+  return {own_split(number, extended), {}, fmt::format("im{:0{}}.jpg", number, extended ? 5 : 4)};
+}
+
 // Pictures by number; empty if there are none.
 std::map<size_t, Picture> find_pictures(const fs::path& images, const Joints& joints) {
   std::map<size_t, Picture> pictures;
@@ -105,7 +112,7 @@ std::map<size_t, Picture> find_pictures(const fs::path& images, const Joints& jo
     const fs::path sub = path.parent_path().lexically_relative(images);
     std::string split = sub == "." ? "" : sub.generic_string();
     std::replace(split.begin(), split.end(), '/', '_');
-    if (split.empty()) split = joints.extended || number <= kLspTraining ? "train" : "test";
+    if (split.empty()) split = own_split(number, joints.extended);
     pictures[number] = {split, path.parent_path(), path.filename().string()};
   }
   return pictures;
@@ -141,13 +148,11 @@ Conversion read_lsp(const DatasetSource& source) {
   std::map<size_t, Picture> pictures = find_pictures(images, joints);
   const bool has_pictures = !pictures.empty();
   Conversion result;
-  size_t without_picture = 0, unlabelled = 0;
+  size_t unlabelled = 0;
   for (size_t number = 1; number <= joints.people; ++number) {
+    if (!has_pictures) pictures[number] = assumed_picture(number, joints.extended);
     const auto picture = pictures.find(number);
-    if (has_pictures && picture == pictures.end()) {
-      ++without_picture;
-      continue;
-    }
+    if (picture == pictures.end()) continue;
     Annotation person;
     person.id = static_cast<int64_t>(number);
     person.image_id = person.id;
@@ -156,15 +161,9 @@ Conversion read_lsp(const DatasetSource& source) {
     person.num_keypoints = labelled_joints(person.keypoints);
     AnnotatedImage image;
     image.id = person.id;
-    std::string split = joints.extended || number <= kLspTraining ? "train" : "test";
-    if (has_pictures) {
-      split = picture->second.split;
-      image.file_name = picture->second.name;
-      measure(image, picture->second.folder, source.picture_size);
-    } else {
-      image.file_name = joints.extended ? fmt::format("im{:05}.jpg", number) : fmt::format("im{:04}.jpg", number);
-    }
-    AnnotationSet& set = split_named(result, split);
+    image.file_name = picture->second.name;
+    measure(image, picture->second.folder, source.picture_size);
+    AnnotationSet& set = split_named(result, picture->second.split);
     if (person.num_keypoints > 0) {
       person.bbox = person_box(person.keypoints, image);
       person.area = kFilled * person.bbox.w * person.bbox.h;
@@ -174,13 +173,15 @@ Conversion read_lsp(const DatasetSource& source) {
     }
     set.add_image(std::move(image));
   }
-  if (without_picture > 0) {
+  const size_t left_out = joints.people - pictures.size();
+  if (left_out > 0) {
     result.notes.push_back(
-        fmt::format("{} people were left out: their pictures are not in {}", without_picture, images.string()));
+        fmt::format("{} people were left out: their pictures are not in {}", left_out, images.string()));
   }
-  if (unlabelled > 0)
+  if (unlabelled > 0) {
     result.notes.push_back(
         fmt::format("{} people have no labelled joint; their pictures are listed without them", unlabelled));
+  }
   if (!has_pictures) result.notes.push_back("no pictures imNNNN.jpg were found; widths and heights are left out");
   return result;
 }

@@ -44,7 +44,7 @@ class Reader {
 
   EstimatorPoses read() {
     for (const fs::path& path : pose_files(source_.in, ".json")) read_file(path);
-    if (result_.joints.joints.empty()) result_.joints = joint_set("coco17");
+    if (result_.joints.joints.empty()) result_.joints = joint_set(source_.joints.empty() ? "coco17" : source_.joints);
     return std::move(result_);
   }
 

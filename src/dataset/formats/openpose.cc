@@ -34,7 +34,8 @@ class Reader {
           "0",
           source_.in.string());
     }
-    if (result_.joints.joints.empty()) result_.joints = joint_set("openpose_body25");
+    if (result_.joints.joints.empty())
+      result_.joints = joint_set(source_.joints.empty() ? "openpose_body25" : source_.joints);
     return std::move(result_);
   }
 

@@ -51,8 +51,13 @@ class Reader {
     if (fs::is_regular_file(source_.folder, error)) {
       add_converted(source_.folder);
     } else {
-      const fs::path annotations = source_.folder / "annotations";
-      read_folder(fs::is_directory(annotations, error) ? annotations : source_.folder);
+      fs::path folder = source_.folder;
+      for (const char* below : {"original_annotations", "annotations"}) {
+        if (!fs::is_directory(source_.folder / below, error)) continue;
+        folder = source_.folder / below;
+        break;
+      }
+      read_folder(folder);
     }
     if (result_.splits.empty()) {
       throw bad_input("{}: holds no PoseTrack annotations: expected annotations/{{train,val,test}}/VIDEO.json",
@@ -138,7 +143,7 @@ std::vector<std::string> write_posetrack(std::span<const Split> splits, const fs
     }
   }
   for (const auto& [name, video] : videos) {
-    fs::create_directories((out / name).parent_path());
+    make_folder((out / name).parent_path());
     write_annotation_set(out / name, video);
   }
   return {};

@@ -13,6 +13,7 @@
 // 0 when there is none, area = w * h, iscrowd = 0. Everything else is kept. Width and height are the file's or the
 // picture's. Files beside the split folders that are annotations themselves (the converted form) come out under their
 // own name.
+// In the original PoseFix's data tree the videos' files lie in original_annotations/, which is looked at first.
 // Way back: one file per video, named after the folder of its pictures, below the folder that holds that one.
 #pragma once
 

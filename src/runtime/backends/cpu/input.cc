@@ -93,8 +93,8 @@ void interleave_phases(int64_t batch, const Layout& out, size_t value_bytes, con
   for (int64_t row = 0; row < rows; ++row) {
     const int64_t plane = row / out.height;
     const int64_t oy = row % out.height;
-    const std::byte* even = phases + oy % 2 * 2 * phase_bytes +
-                            (plane * (out.height / 2) + oy / 2) * half_width * pixel_bytes;
+    const std::byte* even =
+        phases + oy % 2 * 2 * phase_bytes + (plane * (out.height / 2) + oy / 2) * half_width * pixel_bytes;
     std::byte* to = y + row * out.width * pixel_bytes;
     for (int64_t px = 0; px < half_width; ++px) {
       std::copy_n(even + px * pixel_bytes, pixel_bytes, to + 2 * px * pixel_bytes);

@@ -70,8 +70,8 @@ class PoseStem {
 
   int64_t kernel_height_, kernel_width_, joints_, stride_, pad_top_, pad_left_;
   Layout out_;
-  std::vector<float> weights_;  // [K][blocks][kh][kw][block]
-  std::vector<float> columns_;  // [K][blocks][kh][out width][block]: sums over kx, of the person at hand
+  std::vector<float> weights_;      // [K][blocks][kh][kw][block]
+  std::vector<float> columns_;      // [K][blocks][kh][out width][block]: sums over kx, of the person at hand
   std::vector<float> row_factors_;  // [K][padded rows][taps]: the Gaussian's other direction, times 255
   std::vector<Window> windows_;     // [K]
 };

@@ -23,7 +23,6 @@ struct Operation {
   std::function<void(const RunContext&)> run;
 };
 
-
 class Network {
  public:
   Network(const plan::Plan& plan, int64_t batch, WeightStore& weights, dnnl::engine engine, std::byte* arena);

@@ -12,8 +12,9 @@ using plan::Step;
 // Channels of a blocked f32 map on this CPU, or 0 if maps stay nhwc.
 int64_t block_of(const plan::Plan& plan) {
   if (plan.metadata.precision != "f32") return 0;
-  const dnnl::cpu_isa isa = dnnl::get_effective_cpu_isa();
-  const int64_t block = isa >= dnnl::cpu_isa::avx512_core ? 16 : isa >= dnnl::cpu_isa::avx2 ? 8 : 0;
+  const int64_t block = has_instructions(dnnl::cpu_isa::avx512_core) ? 16
+                        : has_instructions(dnnl::cpu_isa::avx2)      ? 8
+                                                                     : 0;
   constexpr int64_t kImageChannels = 3;
   for (const plan::TensorInfo& t : plan.tensors) {
     const bool is_end = t.channels == kImageChannels || t.channels == plan.metadata.joints ||
@@ -127,20 +128,21 @@ void NetworkBuilder::finish(const Step& step, const std::string& kernel, std::fu
 }
 
 void NetworkBuilder::add_source(const Step& step) {
-  const Value& v = set_value(step.output, step.op == Op::kNormaliseImage ? image_format(step.output)
-                                                                         : plain(step.output, Tag::nhwc));
+  const Value& v = set_value(
+      step.output, step.op == Op::kNormaliseImage ? image_format(step.output) : plain(step.output, Tag::nhwc));
   const Layout layout = layout_of(v.desc);
   const plan::Metadata& m = plan_.metadata;
   const Target y{v.data, info(step.output).dtype == DType::kBF16};
   const bool with_pose = step.op == Op::kAssembleInput;
-  finish(step, "own", [=, this_batch = network_.batch_, mean = m.mean_bgr, joints = m.joints,
-                       sigma_px = step.sigma_px](const RunContext& context) {
-    normalise_image(this_batch, layout, mean, context.input->crops.data(), y);
-    if (!with_pose) return;
-    const Gaussians gaussians{context.input->pose.data(), context.input->valid.data(), joints, layout.height,
-                              layout.width, sigma_px};
-    render_pose(this_batch, layout, gaussians, y);
-  });
+  finish(step, "own",
+         [=, this_batch = network_.batch_, mean = m.mean_bgr, joints = m.joints,
+          sigma_px = step.sigma_px](const RunContext& context) {
+           normalise_image(this_batch, layout, mean, context.input->crops.data(), y);
+           if (!with_pose) return;
+           const Gaussians gaussians{
+               context.input->pose.data(), context.input->valid.data(), joints, layout.height, layout.width, sigma_px};
+           render_pose(this_batch, layout, gaussians, y);
+         });
 }
 
 void NetworkBuilder::add_pose_stem(const Step& step) {
@@ -151,11 +153,12 @@ void NetworkBuilder::add_pose_stem(const Step& step) {
                                                        step.stride, step.pads[0], step.pads[2], layout_of(v.desc)));
   PoseStem* stem = network_.stems_.back().get();
   const Target y{v.data, info(step.output).dtype == DType::kBF16};
-  finish(step, "own", [=, batch = network_.batch_, joints = m.joints, height = m.height, width = m.width,
-                       sigma_px = step.sigma_px](const RunContext& context) {
-    stem->run(batch,
-              {context.input->pose.data(), context.input->valid.data(), joints, height, width, sigma_px}, y);
-  });
+  finish(
+      step, "own",
+      [=, batch = network_.batch_, joints = m.joints, height = m.height, width = m.width,
+       sigma_px = step.sigma_px](const RunContext& context) {
+        stem->run(batch, {context.input->pose.data(), context.input->valid.data(), joints, height, width, sigma_px}, y);
+      });
 }
 
 void NetworkBuilder::add_max_pool(const Step& step) {
@@ -185,10 +188,9 @@ void NetworkBuilder::add_pad(const Step& step) {
   const Layout in = layout_of(x.desc);
   const Value& y = set_value(step.output, plain(step.output, tag_of(in)));
   const size_t value_bytes = dtype_size(info(step.output).dtype);
-  finish(step, "own", [=, batch = network_.batch_, out = layout_of(y.desc), from = x.data, to = y.data,
-                       top = step.pads[0], left = step.pads[2]](const RunContext&) {
-    pad(batch, in, out, top, left, value_bytes, from, to);
-  });
+  finish(step, "own",
+         [=, batch = network_.batch_, out = layout_of(y.desc), from = x.data, to = y.data, top = step.pads[0],
+          left = step.pads[2]](const RunContext&) { pad(batch, in, out, top, left, value_bytes, from, to); });
 }
 
 void NetworkBuilder::add_element_wise(const Step& step) {
@@ -246,11 +248,11 @@ void NetworkBuilder::add_concat(const Step& step) {
 void NetworkBuilder::add_decode(const Step& step) {
   const Value& x = whole(step.inputs[0]);
   const auto* logits = reinterpret_cast<const float*>(x.data);
-  finish(step, "own", [=, layout = layout_of(x.desc), batch = network_.batch_,
-                       factor = step.factor](const RunContext& context) {
-    decode(batch, layout, factor, logits, context.output->coords.data(),
-           context.output->spread.empty() ? nullptr : context.output->spread.data());
-  });
+  finish(step, "own",
+         [=, layout = layout_of(x.desc), batch = network_.batch_, factor = step.factor](const RunContext& context) {
+           decode(batch, layout, factor, logits, context.output->coords.data(),
+                  context.output->spread.empty() ? nullptr : context.output->spread.data());
+         });
 }
 
 }  // namespace posefix::runtime::cpu

@@ -165,10 +165,10 @@ void NetworkBuilder::add_transposed(const Step& step) {
   }
   const int64_t top = (w[0] - step.stride) / 2;
   const int64_t left = (w[1] - step.stride) / 2;
-  const dnnl::deconvolution_forward::desc description(
-      dnnl::prop_kind::forward_inference, dnnl::algorithm::deconvolution_direct, x.desc, any, bias,
-      preferred(step.output), {step.stride, step.stride}, {top, left},
-      {w[0] - step.stride - top, w[1] - step.stride - left});
+  const dnnl::deconvolution_forward::desc description(dnnl::prop_kind::forward_inference,
+                                                      dnnl::algorithm::deconvolution_direct, x.desc, any, bias,
+                                                      preferred(step.output), {step.stride, step.stride}, {top, left},
+                                                      {w[0] - step.stride - top, w[1] - step.stride - left});
   const dnnl::deconvolution_forward::primitive_desc chosen(description, attributes, network_.engine_);
   const Value& y = set_value(step.output, chosen.dst_desc());
   size_t used = 0;

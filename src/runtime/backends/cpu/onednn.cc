@@ -6,6 +6,11 @@
 
 namespace posefix::runtime::cpu {
 
+bool has_instructions(dnnl::cpu_isa isa) {
+  const auto wanted = static_cast<unsigned>(isa);  // a set of bits that contains what it builds on
+  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & wanted) == wanted;
+}
+
 Type type_of(DType dtype) {
   switch (dtype) {
     case DType::kF32:
@@ -55,8 +60,8 @@ void Call::set(const dnnl::primitive& primitive, std::vector<std::pair<int, dnnl
 }
 
 void Call::run(dnnl::stream& stream) const {
-  const dnnl_status_t status = dnnl_primitive_execute(primitive_.get(), stream.get(),
-                                                      static_cast<int>(arguments_.size()), arguments_.data());
+  const dnnl_status_t status =
+      dnnl_primitive_execute(primitive_.get(), stream.get(), static_cast<int>(arguments_.size()), arguments_.data());
   if (status != dnnl_success) throw failed("oneDNN could not run a step (status {})", static_cast<int>(status));
 }
 

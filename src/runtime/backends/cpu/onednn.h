@@ -17,6 +17,9 @@ using Desc = dnnl::memory::desc;
 using Tag = dnnl::memory::format_tag;
 using Type = dnnl::memory::data_type;
 
+// True if oneDNN may use these instructions here (DNNL_MAX_CPU_ISA masks them).
+bool has_instructions(dnnl::cpu_isa isa);
+
 Type type_of(DType dtype);
 // nhwc or nChw8c/nChw16c as kernels.h sees it. PFX_CHECK for other formats.
 Layout layout_of(const Desc& desc);
@@ -66,6 +69,7 @@ class WeightStore {
 
  private:
   using Key = std::pair<int32_t, int>;  // weight id, phase
+  Tensor source_values(int32_t id, bool as_f32) const;
   dnnl::memory reordered(const Key& key, const dnnl::memory& plain, const Desc& wanted);
 
   std::shared_ptr<const plan::Plan> plan_;

@@ -168,8 +168,8 @@ void PoseStem::prepare_joint(const Gaussians& g, int64_t joint, int64_t k) {
 
 int64_t PoseStem::padded_rows() const { return (out_.height + kRows - 1) / kRows * kRows; }
 
-// Rows row .. row + kRows - 1 of the result. In place where they are f32 and not fewer; else by way of a copy with room.
-// y's values from `first` on are the person's.
+// Rows row .. row + kRows - 1 of the result. In place where they are f32 and not fewer; else by way of a copy with
+// room. y's values from `first` on are the person's.
 void PoseStem::run_rows(int64_t row, const Target& y, int64_t first) const {
   static thread_local std::vector<float> room;
   const int64_t line = out_.width * out_.block;

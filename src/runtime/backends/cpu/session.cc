@@ -23,10 +23,25 @@ AlignedBytes allocate(size_t bytes) {
   return AlignedBytes(static_cast<std::byte*>(::operator new[](std::max<size_t>(bytes, 64), std::align_val_t{64})));
 }
 
+// A plan in bf16 as one in f32, for a CPU that has no bf16 arithmetic (emulated, it would be slower than f32). The
+// weights keep the values that they were rounded to. info().precision tells.
+PlanPointer runnable(PlanPointer plan) {
+  if (plan->metadata.precision != "bf16" || cpu::has_instructions(dnnl::cpu_isa::avx512_core_bf16)) return plan;
+  auto wide = std::make_shared<plan::Plan>(*plan);
+  wide->metadata.precision = "f32";
+  for (plan::TensorInfo& t : wide->tensors) {
+    t.dtype = DType::kF32;
+    t.offset *= 2;
+    t.bytes *= 2;
+  }
+  wide->arena_bytes *= 2;
+  return wide;
+}
+
 class CpuSession : public Session {
  public:
   CpuSession(PlanPointer plan, const SessionOptions& options)
-      : plan_(std::move(plan)),
+      : plan_(runnable(std::move(plan))),
         info_(info_of(*plan_, "cpu")),
         max_batch_(options.max_batch),
         threads_(options.threads > 0 ? options.threads : available_cores()),

@@ -48,9 +48,9 @@ ConvPrimitive WeightStore::choose(const ConvSpec& spec, const Desc& source, cons
   const dnnl::primitive_attr attributes = attributes_of(spec);
   const Desc bias = spec.bias >= 0 ? Desc({spec.out_channels}, Type::f32, Tag::a) : Desc();
   const auto attempt = [&](algorithm algorithm, const Desc& weights, ConvPrimitive& result) {
-    const dnnl::convolution_forward::desc description(
-        dnnl::prop_kind::forward_inference, algorithm, source, weights, bias, destination, {spec.stride, spec.stride},
-        {spec.pads[0], spec.pads[2]}, {spec.pads[1], spec.pads[3]});
+    const dnnl::convolution_forward::desc description(dnnl::prop_kind::forward_inference, algorithm, source, weights,
+                                                      bias, destination, {spec.stride, spec.stride},
+                                                      {spec.pads[0], spec.pads[2]}, {spec.pads[1], spec.pads[3]});
     // allow_empty: "not available" is an answer here, not an error.
     result = ConvPrimitive(description, attributes, engine_, true);
     return static_cast<bool>(result) && !is_slow(result.impl_info_str());
@@ -88,25 +88,32 @@ dnnl::memory WeightStore::reordered(const Key& key, const dnnl::memory& plain, c
   return memory;
 }
 
+Tensor WeightStore::source_values(int32_t id, bool as_f32) const {
+  const plan::WeightInfo& info = plan_->weight_infos[static_cast<size_t>(id)];
+  const Tensor borrowed(info.dtype, info.shape, plan_->bytes(id), plan_);
+  return as_f32 ? borrowed.to_f32() : borrowed;
+}
+
 dnnl::memory WeightStore::weights(const ConvSpec& spec, const Desc& wanted) {
   const Key key{spec.weights, spec.phase};
   const auto [begin, end] = kept_.equal_range(key);
   for (auto kept = begin; kept != end; ++kept) {
     if (kept->second.get_desc() == wanted) return kept->second;
   }
-  const DType dtype = plan_->weight_infos[static_cast<size_t>(spec.weights)].dtype;
-  const Desc plain({spec.out_channels, spec.in_channels, spec.kernel_height, spec.kernel_width}, type_of(dtype),
-                   Tag::hwio);
-  const std::byte* values = plan_->bytes(spec.weights).data();
+  // A plan in bf16 that runs in f32 is widened here: not every f32 format can be made out of bf16.
+  const Tensor values = source_values(spec.weights, static_cast<Type>(wanted.data.data_type) == Type::f32);
+  const Desc plain({spec.out_channels, spec.in_channels, spec.kernel_height, spec.kernel_width},
+                   type_of(values.dtype()), Tag::hwio);
+  const std::byte* bytes = values.bytes().data();
   std::vector<std::byte> phase;
   if (spec.phase >= 0) {
-    phase = dtype == DType::kBF16 ? phase_weights(reinterpret_cast<const uint16_t*>(values), spec.in_channels,
-                                                  spec.out_channels, spec.phase)
-                                  : phase_weights(reinterpret_cast<const float*>(values), spec.in_channels,
-                                                  spec.out_channels, spec.phase);
-    values = phase.data();
+    phase =
+        values.dtype() == DType::kBF16
+            ? phase_weights(reinterpret_cast<const uint16_t*>(bytes), spec.in_channels, spec.out_channels, spec.phase)
+            : phase_weights(reinterpret_cast<const float*>(bytes), spec.in_channels, spec.out_channels, spec.phase);
+    bytes = phase.data();
   }
-  dnnl::memory memory = reordered(key, dnnl::memory(plain, engine_, const_cast<std::byte*>(values)), wanted);
+  dnnl::memory memory = reordered(key, dnnl::memory(plain, engine_, const_cast<std::byte*>(bytes)), wanted);
   plan_->release_pages();
   return memory;
 }
@@ -130,9 +137,9 @@ dnnl::memory WeightStore::transposed_weights(int32_t id, const Desc& wanted) {
     if (kept->second.get_desc() == wanted) return kept->second;
   }
   const Shape& s = plan_->weight_infos[static_cast<size_t>(id)].shape;  // [kh,kw,out,in]
-  const Desc plain({s[2], s[3], s[0], s[1]}, type_of(plan_->weight_infos[static_cast<size_t>(id)].dtype),
-                   {s[3], 1, s[1] * s[2] * s[3], s[2] * s[3]});
-  return reordered(key, dnnl::memory(plain, engine_, const_cast<std::byte*>(plan_->bytes(id).data())), wanted);
+  const Tensor values = source_values(id, static_cast<Type>(wanted.data.data_type) == Type::f32);
+  const Desc plain({s[2], s[3], s[0], s[1]}, type_of(values.dtype()), {s[3], 1, s[1] * s[2] * s[3], s[2] * s[3]});
+  return reordered(key, dnnl::memory(plain, engine_, const_cast<std::byte*>(values.bytes().data())), wanted);
 }
 
 }  // namespace posefix::runtime::cpu

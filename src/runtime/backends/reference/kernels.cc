@@ -7,8 +7,8 @@
 
 namespace posefix::runtime::reference {
 
-void max_pool(int64_t batch, Map in, Map out, int64_t kernel, int64_t stride, std::array<int64_t, 2> pad, const float* x,
-              float* y, ThreadPool& pool) {
+void max_pool(int64_t batch, Map in, Map out, int64_t kernel, int64_t stride, std::array<int64_t, 2> pad,
+              const float* x, float* y, ThreadPool& pool) {
   const auto rows = [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const float* image = x + row / out.height * in.size();
@@ -41,9 +41,9 @@ void render_pose(int64_t batch, Map out, const PoseRendering& rendering, int64_t
         float* to = y + row * out.width * out.channels + first_channel + k;
         for (int64_t px = 0; px < out.width; ++px, to += out.channels) {
           const double dx = static_cast<double>(px) - double{pose[joint * 2]};
-          *to = valid[joint] == 0 ? 0.0F
-                                  : static_cast<float>(255 * std::exp(-(dx * dx + dy * dy) / denominator) *
-                                                       double{valid[joint]});
+          *to = valid[joint] == 0
+                    ? 0.0F
+                    : static_cast<float>(255 * std::exp(-(dx * dx + dy * dy) / denominator) * double{valid[joint]});
         }
       }
     }

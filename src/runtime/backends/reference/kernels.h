@@ -26,8 +26,8 @@ struct Convolution {
   int64_t kernel_height = 1;
   int64_t kernel_width = 1;
   int64_t stride = 1;
-  std::array<int64_t, 2> pad{0, 0};   // before, in y and x
-  bool transposed = false;            // weights [kh,kw,out,in] instead of [kh,kw,in,out]
+  std::array<int64_t, 2> pad{0, 0};  // before, in y and x
+  bool transposed = false;           // weights [kh,kw,out,in] instead of [kh,kw,in,out]
   bool relu = false;
   const float* weights = nullptr;
   const float* bias = nullptr;      // [out] or null
@@ -38,8 +38,8 @@ struct Convolution {
 void convolve(const Convolution& c, const float* x, float* y, ThreadPool& pool);
 
 // Padding never wins.
-void max_pool(int64_t batch, Map in, Map out, int64_t kernel, int64_t stride, std::array<int64_t, 2> pad, const float* x,
-              float* y, ThreadPool& pool);
+void max_pool(int64_t batch, Map in, Map out, int64_t kernel, int64_t stride, std::array<int64_t, 2> pad,
+              const float* x, float* y, ThreadPool& pool);
 
 struct PoseRendering {
   int64_t joints = 0;

@@ -18,7 +18,10 @@ using reference::Map;
 class ReferenceSession : public Session {
  public:
   ReferenceSession(PlanPointer plan, const SessionOptions& options)
-      : plan_(std::move(plan)), info_(info_of(*plan_, "reference")), max_batch_(options.max_batch), pool_(options.threads) {
+      : plan_(std::move(plan)),
+        info_(info_of(*plan_, "reference")),
+        max_batch_(options.max_batch),
+        pool_(options.threads) {
     if (plan_->metadata.precision != "f32") {
       throw bad_input("a plan in {}; the reference backend runs f32", plan_->metadata.precision);
     }
@@ -49,9 +52,7 @@ class ReferenceSession : public Session {
   const TensorInfo& tensor(int32_t id) const { return plan_->tensors[static_cast<size_t>(id)]; }
   static Map map(const TensorInfo& t) { return {t.height, t.width, t.channels}; }
   Map map(int32_t id) const { return map(tensor(id)); }
-  float* data(int32_t id) {
-    return arena_.data() + tensor(id).offset / sizeof(float) * static_cast<size_t>(batch_);
-  }
+  float* data(int32_t id) { return arena_.data() + tensor(id).offset / sizeof(float) * static_cast<size_t>(batch_); }
   const float* data(int32_t id) const {
     return arena_.data() + tensor(id).offset / sizeof(float) * static_cast<size_t>(batch_);
   }
