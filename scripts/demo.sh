@@ -30,23 +30,31 @@ timeout --signal=INT --preserve-status "${POSEFIX_DEMO_SECONDS:-180}" \
 step "compile it into an offline model for this CPU"
 "$posefix" compile "$out/run/last.safetensors" --target cpu --out "$out/demo.plan"
 
-step "refine MediaPipe's poses of pictures that it was not trained on"
-"$posefix" refine "$out/demo.plan" --images "$pictures" --poses "$poses" --annotations "$annotations" \
-  --out "$out/refined.json" --json >"$out/refine.json"
-"$posefix" refine "$out/demo.plan" --image "$picture" --poses "$poses" --draw "$out/before_after.png"
+# refine_set NAME POSES: refines and evaluates the train or val pictures.
+refine_set() {
+  local name=$1 poses=$2 annotations=$data/annotations/person_keypoints_${1}2017.json
+  "$posefix" refine "$out/demo.plan" --images "$data/images/${name}2017" --poses "$poses" \
+    --annotations "$annotations" --out "$out/refined_$name.json" --json >"$out/refine_$name.json"
+  "$posefix" evaluate --annotations "$annotations" --results "$out/refined_$name.json" --baseline "$poses" --json \
+    >"$out/evaluation_$name.json"
+}
+ap_after() { percent "$(number AP <"$out/evaluation_$1.json")"; }
+ap_before() { percent "$(sed -n '/"baseline"/,$p' "$out/evaluation_$1.json" | number AP)"; }
 
-step "evaluate, and draw a contact sheet"
-"$posefix" evaluate --annotations "$annotations" --results "$out/refined.json" --baseline "$poses" --json \
-  >"$out/evaluation.json"
-"$posefix" report --annotations "$annotations" --images "$pictures" --poses "$poses" --results "$out/refined.json" \
+step "refine MediaPipe's poses and evaluate: of pictures that it was trained on, and of others"
+refine_set train "$data/input_pose/test_on_trainset/result.json"
+refine_set val "$poses"
+
+step "draw"
+"$posefix" refine "$out/demo.plan" --image "$picture" --poses "$poses" --draw "$out/before_after.png"
+"$posefix" report --annotations "$annotations" --images "$pictures" --poses "$poses" --results "$out/refined_val.json" \
   --title "posefix: MediaPipe's poses before and after" --out "$out/contact_sheet.html"
 
-after=$(number AP <"$out/evaluation.json")
-before=$(sed -n '/"baseline"/,$p' "$out/evaluation.json" | number AP)
-printf '\n'
-printf '  %-24s %s\n' "AP of the input poses" "$(percent "$before")" \
-  "AP after refinement" "$(percent "$after")" \
-  "persons per second" "$(number people_per_second <"$out/refine.json")" \
+printf '\n  %-40s %10s %10s\n' "AP, percent" "trained on" "not seen" \
+  "of the input poses" "$(ap_before train)" "$(ap_before val)" \
+  "after refinement" "$(ap_after train)" "$(ap_after val)"
+printf '\n  %-24s %s\n' "persons per second" "$(number people_per_second <"$out/refine_val.json")" \
   "a picture" "$out/before_after.png" \
   "contact sheet" "$out/contact_sheet.html" \
-  "figures" "$out/evaluation.json"
+  "figures" "$out/evaluation_val.json"
+printf '\n  Two minutes and 27 people show that the chain runs; they do not make a model that helps on other pictures.\n'

@@ -4,11 +4,11 @@
 set -euo pipefail
 
 build_packages=(
-  build-essential cmake ninja-build ccache git
+  build-essential cmake ninja-build ccache git pkg-config
   libtorch-dev libopenblas0-pthread libgloo-dev            # training; OpenBLAS makes its transposed convolutions fast
   libdnnl-dev                                              # the CPU runtime
   libjpeg-dev libpng-dev libopencv-core-dev libopencv-imgproc-dev
-  libsimdjson-dev nlohmann-json3-dev libyaml-cpp-dev
+  nlohmann-json3-dev libyaml-cpp-dev
   protobuf-compiler libprotobuf-dev libsnappy-dev zlib1g-dev libmatio-dev
   libcli11-dev libfmt-dev libspdlog-dev
   libgtest-dev libgmock-dev libbenchmark-dev

@@ -1,5 +1,6 @@
 #include "compiler/open_model.h"
 
+#include <malloc.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -21,6 +22,7 @@ std::shared_ptr<const plan::Plan> paged(std::shared_ptr<const plan::Plan> plan) 
   try {
     plan::write_plan(path, *plan);
     plan.reset();
+    ::malloc_trim(0);  // the weights lay in small blocks, which glibc would keep
     std::shared_ptr<const plan::Plan> mapped = plan::read_plan(path, false);
     std::filesystem::remove(path, error);
     return mapped;

@@ -110,7 +110,6 @@ class Lowering {
       case Op::kConvTranspose2d:
         return lower_convolution(id);
       case Op::kBatchNorm:
-        return lower_affine(id);
       case Op::kBiasAdd:
         return lower_affine(id);
       case Op::kPad:

@@ -121,6 +121,7 @@ std::vector<Interval> joint_gain_intervals(const JointSimilarity& before, const 
     }
   });
   std::vector<Interval> intervals;
+  intervals.reserve(gains.size());
   for (std::vector<double>& values : gains) intervals.push_back(middle(std::move(values)));
   return intervals;
 }

@@ -178,7 +178,7 @@ class Writer {
   }
 
   std::string write_input(const Node& n) {
-    const std::string name = n.name == "image" ? "Placeholder" : n.name == "pose" ? "Placeholder_2" : "Placeholder_4";
+    std::string name = n.name == "image" ? "Placeholder" : n.name == "pose" ? "Placeholder_2" : "Placeholder_4";
     tf::NodeDef& def = node("Placeholder", name, {});
     set_type(def, "dtype", tf::DT_FLOAT);
     Shape shape = n.type.shape;

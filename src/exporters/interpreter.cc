@@ -19,7 +19,7 @@ Array to_array(const Tensor& tensor) {
 }
 
 Interpreter::Interpreter(const OpGraph& graph, std::map<std::string, Array> given) : graph_(graph) {
-  for (auto& [name, array] : given) values_.emplace(name, std::move(array));
+  values_.merge(std::move(given));
 }
 
 const Array& Interpreter::value(const std::string& name) {

@@ -334,7 +334,8 @@ class Writer {
   void write_decoding(const Node& logits, const std::string& value) {
     const Shape& map = logits.type.shape;  // [B,h,w,K]
     const int64_t pixels = map[1] * map[2];
-    const auto stride = static_cast<double>(graph_.node(graph_.find("image")).type.shape.at(1) / map[1]);
+    const int64_t whole_stride = graph_.node(graph_.find("image")).type.shape.at(1) / map[1];
+    const auto stride = static_cast<double>(whole_stride);
     const std::string flat = op("Reshape", "decode/flat", {value, ints("decode/shape", {0, map[3], pixels})});
     const std::string softmax = op("Softmax", "decode/softmax", {flat}, {single("axis", 2)});
     ints("decode/pixels", {2});
@@ -342,7 +343,8 @@ class Writer {
     Floats grid_y(static_cast<size_t>(pixels));
     for (size_t i = 0; i < grid_x.size(); ++i) {
       grid_x[i] = static_cast<float>(i % static_cast<size_t>(map[2]));
-      grid_y[i] = static_cast<float>(i / static_cast<size_t>(map[2]));
+      const size_t row = i / static_cast<size_t>(map[2]);
+      grid_y[i] = static_cast<float>(row);
     }
     const std::string x = expectation("decode/x", softmax, floats("decode/grid_x", {1, 1, pixels}, grid_x), true);
     const std::string y = expectation("decode/y", softmax, floats("decode/grid_y", {1, 1, pixels}, grid_y), true);

@@ -128,7 +128,8 @@ void Understanding::decode(const std::string& logits, const std::string& output)
     throw bad_input("{}: '{}' is {}, expected heat maps of {} joints of a whole fraction of {}x{}", file_.source,
                     logits, posefix::to_string(shape), inputs_.joints, inputs_.height, inputs_.width);
   }
-  const auto stride = static_cast<double>(inputs_.height / shape[1]);
+  const int64_t whole_stride = inputs_.height / shape[1];
+  const auto stride = static_cast<double>(whole_stride);
   if (output != logits) {
     const double factor = probe_decoding(file_, inputs_, logits, map.layout, shape[1], shape[2], output);
     if (factor != 1 && factor != stride) {

@@ -80,8 +80,8 @@ TensorType infer_conv(const Types& in, const Attributes& attrs) {
   if (w[2] != x[3]) throw bad_input("weights {} take {} channels, the input has {}", to_string(w), w[2], x[3]);
   const size_t expected = 2U + (attrs.has_bias ? 1 : 0) + (attrs.has_residual ? 1 : 0);
   require(in.size() == expected, "the number of inputs differs from has_bias and has_residual");
-  const TensorType out = f32({kBatch, window_count(x[1], attrs.pads[0], attrs.pads[1], w[0], attrs.stride),
-                              window_count(x[2], attrs.pads[2], attrs.pads[3], w[1], attrs.stride), w[3]});
+  TensorType out = f32({kBatch, window_count(x[1], attrs.pads[0], attrs.pads[1], w[0], attrs.stride),
+                        window_count(x[2], attrs.pads[2], attrs.pads[3], w[1], attrs.stride), w[3]});
   if (attrs.has_bias) require_channels(*in[2], w[3], "bias");
   if (attrs.has_residual) require(*in.back() == out, "the residual's type differs from the result's");
   return out;

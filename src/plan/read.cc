@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/crc32c.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "base/crc32c.h"
 #include "plan/plan_file.h"
 #include "plan/plan_layout.h"
 

@@ -123,6 +123,7 @@ ChildResult run_child(const std::filesystem::path& program, const std::vector<st
   std::vector<std::string> words{program.string()};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   pid_t leader = 0;

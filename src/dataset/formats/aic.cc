@@ -97,7 +97,7 @@ Annotation annotation_of(const Human& human) {
 
 std::string split_name(const fs::path& path, const std::vector<fs::path>& all) {
   const auto short_name = [](const fs::path& file) {
-    const std::string stem = file.stem().string();
+    std::string stem = file.stem().string();
     if (stem.find("train") != std::string::npos) return std::string("train");
     if (stem.find("val") != std::string::npos) return std::string("val");
     return stem;
@@ -110,7 +110,7 @@ std::string split_name(const fs::path& path, const std::vector<fs::path>& all) {
 
 // The folder of the pictures: as given, images/, or the one that AI Challenger's archives have.
 fs::path pictures_of(const DatasetSource& source, const fs::path& annotations) {
-  if (const fs::path folder = image_folder(source); !folder.empty()) return folder;
+  if (fs::path folder = image_folder(source); !folder.empty()) return folder;
   std::string stem = annotations.stem().string();
   const size_t at = stem.find("_annotations");
   if (at == std::string::npos) return {};

@@ -70,7 +70,7 @@ std::vector<std::string> words_of(std::string_view text) {
 // Takes the side out of `words`: a word of its own, or the start of a word whose rest has two sides (lshoulder).
 std::string take_side(std::vector<std::string>& words) {
   for (auto word = words.begin(); word != words.end(); ++word) {
-    const std::string side = *word == "l" || *word == "left" ? "left" : *word == "r" || *word == "right" ? "right" : "";
+    std::string side = *word == "l" || *word == "left" ? "left" : *word == "r" || *word == "right" ? "right" : "";
     if (side.empty()) continue;
     words.erase(word);
     return side;

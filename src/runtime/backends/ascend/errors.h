@@ -15,7 +15,7 @@ std::string_view explain(aclError code);
 // An Error (failed) that remembers the code.
 class AclFailure : public Error {
  public:
-  AclFailure(aclError code, std::string message) : Error(ErrorCode::kFailed, std::move(message)), acl_code_(code) {}
+  AclFailure(aclError code, const std::string& message) : Error(ErrorCode::kFailed, message), acl_code_(code) {}
   aclError acl_code() const { return acl_code_; }
 
  private:

@@ -15,7 +15,8 @@ namespace posefix::runtime::ascend {
 
 // Pointers to the functions; the optional ones may be null.
 struct Acl {
-#define POSEFIX_ACL_MEMBER(function) decltype(&::posefix::runtime::ascend::function) function = nullptr;
+#define POSEFIX_ACL_MEMBER(function) \
+  decltype(&::posefix::runtime::ascend::function) function = nullptr;  // NOLINT(bugprone-macro-parentheses)
   POSEFIX_ACL_REQUIRED(POSEFIX_ACL_MEMBER)
   POSEFIX_ACL_OPTIONAL(POSEFIX_ACL_MEMBER)
 #undef POSEFIX_ACL_MEMBER

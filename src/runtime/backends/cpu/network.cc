@@ -2,7 +2,8 @@
 
 namespace posefix::runtime::cpu {
 
-Network::Network(const plan::Plan& plan, int64_t batch, WeightStore& weights, dnnl::engine engine, std::byte* arena)
+Network::Network(const plan::Plan& plan, int64_t batch, WeightStore& weights, const dnnl::engine& engine,
+                 std::byte* arena)
     : batch_(batch), engine_(engine), stream_(engine) {
   NetworkBuilder(*this, plan, weights, arena).build();
 }

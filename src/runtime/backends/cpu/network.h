@@ -25,7 +25,7 @@ struct Operation {
 
 class Network {
  public:
-  Network(const plan::Plan& plan, int64_t batch, WeightStore& weights, dnnl::engine engine, std::byte* arena);
+  Network(const plan::Plan& plan, int64_t batch, WeightStore& weights, const dnnl::engine& engine, std::byte* arena);
   ~Network();
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;

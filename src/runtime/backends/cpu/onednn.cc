@@ -50,9 +50,9 @@ Tag tag_of(const Layout& layout) {
   return layout.block == 16 ? Tag::nChw16c : Tag::nChw8c;
 }
 
-void Call::set(const dnnl::primitive& primitive, std::vector<std::pair<int, dnnl::memory>> memories) {
+void Call::set(const dnnl::primitive& primitive, const std::vector<std::pair<int, dnnl::memory>>& memories) {
   primitive_ = primitive;
-  for (auto& [argument, memory] : memories) {
+  for (const auto& [argument, memory] : memories) {
     if (!memory) continue;
     arguments_.push_back({argument, memory.get()});
     memories_.push_back(std::move(memory));

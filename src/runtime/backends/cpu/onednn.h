@@ -28,7 +28,7 @@ Tag tag_of(const Layout& layout);
 // A primitive with its memories bound.
 class Call {
  public:
-  void set(const dnnl::primitive& primitive, std::vector<std::pair<int, dnnl::memory>> memories);
+  void set(const dnnl::primitive& primitive, const std::vector<std::pair<int, dnnl::memory>>& memories);
   void run(dnnl::stream& stream) const;
 
  private:

@@ -69,7 +69,8 @@ void decode(int64_t batch, Map logits, double factor, const float* x, float* coo
       const double p = std::exp(double{map[i * logits.channels]} - highest);
       sum += p;
       sum_x += p * static_cast<double>(i % logits.width);
-      sum_y += p * static_cast<double>(i / logits.width);
+      const int64_t row = i / logits.width;
+      sum_y += p * static_cast<double>(row);
     }
     const double mean_x = sum_x / sum;
     const double mean_y = sum_y / sum;
@@ -79,7 +80,8 @@ void decode(int64_t batch, Map logits, double factor, const float* x, float* coo
     double variance = 0;
     for (int64_t i = 0; i < logits.pixels(); ++i) {
       const double dx = static_cast<double>(i % logits.width) - mean_x;
-      const double dy = static_cast<double>(i / logits.width) - mean_y;
+      const int64_t row = i / logits.width;
+      const double dy = static_cast<double>(row) - mean_y;
       variance += std::exp(double{map[i * logits.channels]} - highest) * (dx * dx + dy * dy);
     }
     spread[joint] = static_cast<float>(std::sqrt(variance / sum) * factor);

@@ -1,6 +1,7 @@
 // The torch backend as users reach it: loaded from its shared object, on a snapshot.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/rng.h"
@@ -17,7 +18,8 @@ constexpr int64_t kBatch = 3;
 class TorchBackend : public testing::Test {
  protected:
   void SetUp() override {
-    path_ = std::filesystem::path(testing::TempDir()) / "torch_backend_test.safetensors";
+    path_ = std::filesystem::path(testing::TempDir()) /
+            ("torch_backend_test_" + std::to_string(::getpid()) + ".safetensors");
     model::ModelConfig config;
     config.width = "1/16";
     config.input_size = {64, 32};
