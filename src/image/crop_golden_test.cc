@@ -4,9 +4,9 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/sha256.h"
 #include "image/crop.h"
 #include "image/image.h"
-#include "image/testing/sha256.h"
 #include "pose/golden_test_files.h"
 
 namespace posefix::image {
@@ -80,7 +80,7 @@ void expect_crop(const json& test_case, const json& expected, const Image& image
   expect_joints(test_case, expected["joints"], geometry, size);
   std::vector<uint8_t> crop(size_t{3} * static_cast<size_t>(size.width) * static_cast<size_t>(size.height), 77);
   warp(image, geometry, size, crop);
-  EXPECT_EQ(testing::sha256_hex(crop), expected["crop_bgr_sha256"].get<std::string>());
+  EXPECT_EQ(sha256_hex(std::as_bytes(std::span(crop))), expected["crop_bgr_sha256"].get<std::string>());
   EXPECT_EQ(decode(goldens() / expected["png"].get<std::string>()).bgr, crop);
 }
 
@@ -91,7 +91,7 @@ TEST(CropGolden, PicturesMatricesJointsAndPixels) {
   for (const json& test_case : cases) {
     SCOPED_TRACE(test_case["id"].dump() + " " + test_case["image"].get<std::string>());
     const Image image = decode(pose::golden_data() / test_case["image"].get<std::string>());
-    EXPECT_EQ(testing::sha256_hex(image.bgr), test_case["image_bgr_sha256"].get<std::string>());
+    EXPECT_EQ(sha256_hex(std::as_bytes(std::span(image.bgr))), test_case["image_bgr_sha256"].get<std::string>());
     for (const auto& [name, expected] : test_case["out"].items()) {
       SCOPED_TRACE(name);
       const size_t cross = name.find('x');

@@ -1,10 +1,10 @@
 #include "model/config.h"
 
 #include <fmt/format.h>
+#include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <array>
-#include <sstream>
 
 #include "base/error.h"
 #include "base/spelling.h"
@@ -56,11 +56,18 @@ void add_options(Options& options, ModelConfig& config) {
 }
 
 ModelConfig config_from_yaml(std::string_view yaml, const std::string& name) {
-  // Line by line, as Options::resolved_yaml() writes it.
-  std::string kept;
-  std::istringstream lines{std::string(yaml)};
-  for (std::string line; std::getline(lines, line);) {
-    if (line.starts_with("model.")) kept += line + "\n";
+  std::string kept;  // model.* alone; the other keys (train.*, ...) are of no use here
+  try {
+    const YAML::Node root = YAML::Load(std::string(yaml));
+    if (!root.IsMap()) throw bad_input("{}: the configuration is not a map of keys", name);
+    for (const auto& item : root) {
+      YAML::Emitter value;
+      value << YAML::Flow << item.second;
+      const auto key = item.first.as<std::string>();
+      if (key == "model" || key.starts_with("model.")) kept += fmt::format("{}: {}\n", key, value.c_str());
+    }
+  } catch (const YAML::Exception& error) {
+    throw bad_input("{}: the configuration is not valid YAML: {}", name, error.what());
   }
   ModelConfig config;
   Options options;
