@@ -50,10 +50,12 @@ step "draw"
 "$posefix" report --annotations "$annotations" --images "$pictures" --poses "$poses" --results "$out/refined_val.json" \
   --title "posefix: MediaPipe's poses before and after" --out "$out/contact_sheet.html"
 
-printf '\n  %-40s %10s %10s\n' "AP, percent" "trained on" "not seen" \
+printf '\n'
+printf '  %-40s %10s %10s\n' "AP, percent" "trained on" "not seen" \
   "of the input poses" "$(ap_before train)" "$(ap_before val)" \
   "after refinement" "$(ap_after train)" "$(ap_after val)"
-printf '\n  %-24s %s\n' "persons per second" "$(number people_per_second <"$out/refine_val.json")" \
+printf '\n'
+printf '  %-24s %s\n' "persons per second" "$(number people_per_second <"$out/refine_val.json")" \
   "a picture" "$out/before_after.png" \
   "contact sheet" "$out/contact_sheet.html" \
   "figures" "$out/evaluation_val.json"
