@@ -68,12 +68,13 @@ Module with_outputs(const graph::Graph& graph, const NamedTensors& weights, cons
 
 }  // namespace
 
-std::shared_ptr<const plan::Plan> compile(const graph::Graph& graph, const NamedTensors& weights,
-                                          const ModelTexts& texts, const CompileOptions& options) {
+std::shared_ptr<const plan::Plan> compile(const graph::Graph& graph, NamedTensors weights, const ModelTexts& texts,
+                                          const CompileOptions& options) {
   check_target(options);
   Dump dump(options.dump_passes);
   dump.write("graph", graph.to_text());
   Module module = prune(with_outputs(graph, weights, options.keep));
+  weights.clear();
   module.graph.verify();
   for (const GraphPass& pass : graph_passes()) {
     module = pass.run(module);
@@ -81,6 +82,8 @@ std::shared_ptr<const plan::Plan> compile(const graph::Graph& graph, const Named
   }
   Program program = lower(module);
   module = Module();
+  // What no pass rewrote still borrows the file: owned, so that a file whose only reader this is leaves memory here.
+  for (Tensor& weight : program.weights) weight.mutable_bytes();
   program.plan.metadata.target = options.target;
   program.plan.metadata.precision = options.precision;
   program.plan.metadata.config_yaml = texts.config_yaml;

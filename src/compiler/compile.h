@@ -35,8 +35,8 @@ struct ModelTexts {
 
 // Error (bad input): a target or precision that is not available (names those that are), an unknown name in `keep`,
 // missing weights, or a node that cannot be compiled.
-std::shared_ptr<const plan::Plan> compile(const graph::Graph& graph, const NamedTensors& weights,
-                                          const ModelTexts& texts, const CompileOptions& options);
+std::shared_ptr<const plan::Plan> compile(const graph::Graph& graph, NamedTensors weights, const ModelTexts& texts,
+                                          const CompileOptions& options);
 
 // Builds the graph that the snapshot's configuration describes and compiles it. Error names the file.
 std::shared_ptr<const plan::Plan> compile_snapshot(const std::filesystem::path& path, const CompileOptions& options);

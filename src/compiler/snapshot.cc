@@ -8,13 +8,14 @@
 
 namespace posefix::compiler {
 std::shared_ptr<const plan::Plan> compile_snapshot(const std::filesystem::path& path, const CompileOptions& options) {
-  const tensorfile::Snapshot snapshot = tensorfile::read_snapshot(path);
+  tensorfile::Snapshot snapshot = tensorfile::read_snapshot(path);
+  snapshot.state.clear();
   try {
     const pose::Skeleton skeleton = pose::Skeleton::parse(snapshot.skeleton_yaml(), "posefix.skeleton");
     const graph::Graph graph =
         model::build(model::config_from_yaml(snapshot.config_yaml(), "posefix.config"), skeleton.size());
     model::check_weights(graph, snapshot.variables, path.string());
-    return compile(graph, snapshot.variables, {snapshot.config_yaml(), snapshot.skeleton_yaml()}, options);
+    return compile(graph, std::move(snapshot.variables), {snapshot.config_yaml(), snapshot.skeleton_yaml()}, options);
   } catch (const Error& error) {
     const bool names_file = std::string(error.what()).find(path.string()) != std::string::npos;
     if (names_file) throw;
