@@ -119,21 +119,24 @@ inline constexpr aclError kAclModelExecute = 507011;
 inline constexpr aclError kAclStreamTimeout = 507046;
 
 // X(function): those that every CANN exports and this program needs, and those that only newer ones have.
-#define POSEFIX_ACL_REQUIRED(X)                                                                                      \
-  X(aclInit)                                                                                                         \
-  X(aclFinalize)                                                                                                     \
-  X(aclGetRecentErrMsg)                                                                                              \
-  X(aclrtSetDevice)                                                                                                  \
-  X(aclrtResetDevice) X(aclrtGetDeviceCount) X(aclrtCreateContext) X(aclrtDestroyContext) X(aclrtSetCurrentContext)  \
-      X(aclrtGetRunMode) X(aclrtCreateStream) X(aclrtDestroyStream) X(aclrtSynchronizeStream) X(aclrtMalloc)         \
-          X(aclrtFree) X(aclrtMallocHost) X(aclrtFreeHost) X(aclrtMemcpyAsync) X(aclmdlLoadFromFile) X(aclmdlUnload) \
-              X(aclmdlCreateDesc) X(aclmdlDestroyDesc) X(aclmdlGetDesc) X(aclmdlGetNumInputs) X(aclmdlGetNumOutputs) \
-                  X(aclmdlGetInputSizeByIndex) X(aclmdlGetOutputSizeByIndex) X(aclmdlGetInputDims)                   \
-                      X(aclmdlGetOutputDims) X(aclmdlGetInputNameByIndex) X(aclmdlGetOutputNameByIndex)              \
-                          X(aclmdlGetInputDataType) X(aclmdlGetOutputDataType) X(aclmdlGetInputIndexByName)          \
-                              X(aclmdlGetDynamicBatch) X(aclmdlCreateDataset) X(aclmdlDestroyDataset)                \
-                                  X(aclmdlAddDatasetBuffer) X(aclCreateDataBuffer) X(aclDestroyDataBuffer)           \
-                                      X(aclmdlExecuteAsync) X(aclmdlSetDynamicBatchSize)
+// (clang-format would indent every line further than the last.)
+// clang-format off
+#define POSEFIX_ACL_REQUIRED(X) \
+  X(aclInit) X(aclFinalize) X(aclGetRecentErrMsg) \
+  X(aclrtSetDevice) X(aclrtResetDevice) X(aclrtGetDeviceCount) \
+  X(aclrtCreateContext) X(aclrtDestroyContext) X(aclrtSetCurrentContext) \
+  X(aclrtGetRunMode) X(aclrtCreateStream) X(aclrtDestroyStream) \
+  X(aclrtSynchronizeStream) X(aclrtMalloc) X(aclrtFree) \
+  X(aclrtMallocHost) X(aclrtFreeHost) X(aclrtMemcpyAsync) \
+  X(aclmdlLoadFromFile) X(aclmdlUnload) X(aclmdlCreateDesc) \
+  X(aclmdlDestroyDesc) X(aclmdlGetDesc) X(aclmdlGetNumInputs) \
+  X(aclmdlGetNumOutputs) X(aclmdlGetInputSizeByIndex) X(aclmdlGetOutputSizeByIndex) \
+  X(aclmdlGetInputDims) X(aclmdlGetOutputDims) X(aclmdlGetInputNameByIndex) \
+  X(aclmdlGetOutputNameByIndex) X(aclmdlGetInputDataType) X(aclmdlGetOutputDataType) \
+  X(aclmdlGetInputIndexByName) X(aclmdlGetDynamicBatch) X(aclmdlCreateDataset) \
+  X(aclmdlDestroyDataset) X(aclmdlAddDatasetBuffer) X(aclCreateDataBuffer) \
+  X(aclDestroyDataBuffer) X(aclmdlExecuteAsync) X(aclmdlSetDynamicBatchSize)
+// clang-format on
 #define POSEFIX_ACL_OPTIONAL(X) X(aclrtGetSocName) X(aclrtSynchronizeStreamWithTimeout)
 
 }  // namespace posefix::runtime::ascend
