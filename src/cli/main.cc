@@ -1,4 +1,4 @@
-// posefix VERB ...: parses the command line, runs one verb, turns errors into exit codes (docs/cli.md).
+// posefix VERB ...: parses the command line, runs one verb, turns errors into exit codes (README.md).
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
