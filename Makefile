@@ -2,6 +2,14 @@
 PREFIX ?= /usr/local
 SECONDS ?= 60
 JOBS ?= $(shell nproc)
+# Tests run in the build folder, so folders given relative to here are made absolute.
+ifdef POSEFIX_GOLDENS
+override export POSEFIX_GOLDENS := $(abspath $(POSEFIX_GOLDENS))
+endif
+ifdef POSEFIX_GOLDEN_DATA
+override export POSEFIX_GOLDEN_DATA := $(abspath $(POSEFIX_GOLDEN_DATA))
+endif
+
 CTEST := ctest --output-on-failure -j $(JOBS)
 # Quiet unless it fails.
 configure = mkdir -p build && cmake --preset $(1) >build/configure-$(1).log 2>&1 || { cat build/configure-$(1).log; exit 1; }
