@@ -14,7 +14,7 @@ CTEST := ctest --output-on-failure -j $(JOBS)
 # Quiet unless it fails.
 configure = mkdir -p build && cmake --preset $(1) >build/configure-$(1).log 2>&1 || { cat build/configure-$(1).log; exit 1; }
 
-.PHONY: all help setup build tests demo test test-golden test-asan test-tsan test-peers fuzz bench lint install clean
+.PHONY: all help setup build tests demo demo-train test test-golden test-asan test-tsan test-peers fuzz bench lint install clean
 
 all: build
 
@@ -34,6 +34,9 @@ tests: setup
 
 demo: build  ## train briefly, compile, refine and evaluate real pictures, draw the result
 	@scripts/demo.sh
+
+demo-train: build  ## train configs/demo.yaml, the demo's network, into runs/demo (goes on where it was stopped)
+	@build/release/bin/posefix train --config configs/demo.yaml --out runs/demo --resume
 
 test: tests  ## all tests
 	@cd build/release && $(CTEST)
