@@ -141,7 +141,7 @@ std::string header_text(std::vector<SafeTensorsEntry> entries, const std::map<st
 }  // namespace
 
 SafeTensors parse_safetensors(std::span<const std::byte> bytes, const std::string& name,
-                              std::shared_ptr<const void> owner) {
+                              const std::shared_ptr<const void>& owner) {
   if (bytes.size() < 8) throw bad_input("{}: {} bytes, expected a safetensors file", name, bytes.size());
   uint64_t header_bytes = 0;
   std::memcpy(&header_bytes, bytes.data(), 8);

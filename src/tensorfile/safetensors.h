@@ -35,7 +35,7 @@ SafeTensors read_safetensors(const std::filesystem::path& path);
 
 // The same from memory. `name` stands for the file in messages; `owner` keeps `bytes` alive.
 SafeTensors parse_safetensors(std::span<const std::byte> bytes, const std::string& name,
-                              std::shared_ptr<const void> owner);
+                              const std::shared_ptr<const void>& owner);
 
 // Deterministic bytes (names and metadata in order, wider types first so that every tensor is aligned for its type,
 // header padded so that the data is 64-byte aligned); atomic and synced. Error (bad input) for strings, complex128

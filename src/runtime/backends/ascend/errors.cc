@@ -68,7 +68,7 @@ AclFailure acl_error(const Acl& acl, std::string_view call, aclError code) {
   const char* driver = acl.aclGetRecentErrMsg();
   std::string text = fmt::format("Ascend: {} failed with {}: {}", call, code, explain(code));
   if (driver != nullptr && *driver != '\0') text += fmt::format("; the driver says: {}", driver);
-  return {code, std::move(text)};
+  return {code, text};
 }
 
 bool is_device_lost(aclError code) { return code == kAclLostHeartbeat || code == kAclStreamTimeout || code == 507901; }

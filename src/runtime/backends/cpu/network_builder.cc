@@ -241,7 +241,7 @@ void NetworkBuilder::add_concat(const Step& step) {
   const dnnl::concat::primitive_desc chosen(y.desc, 1, sources, network_.engine_);
   memories.emplace_back(DNNL_ARG_DST, memory(y));
   calls.push_back(&new_call());
-  calls.back()->set(dnnl::concat(chosen), std::move(memories));
+  calls.back()->set(dnnl::concat(chosen), memories);
   finish(step, chosen.impl_info_str(), std::move(calls));
 }
 

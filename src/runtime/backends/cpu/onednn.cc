@@ -55,7 +55,7 @@ void Call::set(const dnnl::primitive& primitive, const std::vector<std::pair<int
   for (const auto& [argument, memory] : memories) {
     if (!memory) continue;
     arguments_.push_back({argument, memory.get()});
-    memories_.push_back(std::move(memory));
+    memories_.push_back(memory);
   }
 }
 
