@@ -7,6 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/testing/project_folder.h"
 #include "model/posefix_net.h"
 #include "model/transfer.h"
 #include "tensorfile/checkpoint.h"
@@ -19,7 +20,7 @@ namespace fs = std::filesystem;
 
 fs::path goldens() {
   const char* folder = std::getenv("POSEFIX_GOLDENS");
-  return fs::path(folder != nullptr ? folder : POSEFIX_SOURCE_DIR "/tests/golden") / "checkpoints";
+  return fs::path(folder != nullptr ? folder : posefix::project_folder() / "tests/golden") / "checkpoints";
 }
 
 // The configuration that a trunk's first filter tells: "resnet_v1_50/conv1/weights" [7,7,3,64/divisor].

@@ -7,6 +7,7 @@
 #include <regex>
 
 #include "base/file.h"
+#include "base/testing/project_folder.h"
 #include "model/posefix_net.h"
 
 namespace posefix::model {
@@ -14,7 +15,7 @@ namespace {
 
 std::filesystem::path goldens() {
   const char* folder = std::getenv("POSEFIX_GOLDENS");
-  return folder != nullptr ? folder : POSEFIX_SOURCE_DIR "/tests/golden";
+  return folder != nullptr ? folder : posefix::project_folder() / "tests/golden";
 }
 
 TEST(VariablesGolden, NamesAndShapesEqualTheReferences) {

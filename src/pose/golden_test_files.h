@@ -12,11 +12,13 @@
 #include <string>
 #include <vector>
 
+#include "base/testing/project_folder.h"
+
 namespace posefix::pose {
 
 inline std::filesystem::path golden_folder(const char* variable, const char* fallback) {
   const char* set = std::getenv(variable);
-  return set != nullptr ? std::filesystem::path(set) : std::filesystem::path(POSEFIX_SOURCE_DIR) / fallback;
+  return set != nullptr ? std::filesystem::path(set) : posefix::project_folder() / fallback;
 }
 
 inline std::filesystem::path goldens() { return golden_folder("POSEFIX_GOLDENS", "tests/golden"); }

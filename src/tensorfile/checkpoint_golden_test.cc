@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/testing/project_folder.h"
 #include "tensorfile/checkpoint.h"
 #include "tensorfile/safetensors.h"
 
@@ -24,7 +25,7 @@ namespace fs = std::filesystem;
 
 fs::path goldens() {
   const char* folder = std::getenv("POSEFIX_GOLDENS");
-  return fs::path(folder != nullptr ? folder : POSEFIX_SOURCE_DIR "/tests/golden") / "checkpoints";
+  return fs::path(folder != nullptr ? folder : posefix::project_folder() / "tests/golden") / "checkpoints";
 }
 
 Json parse_json(const fs::path& path) { return Json::parse(read_file(path)); }

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "base/testing/project_folder.h"
 #include "model/config.h"
 #include "pose/skeleton.h"
 #include "train/config.h"
@@ -13,7 +14,7 @@ namespace {
 
 TEST(Configs, AllOfThemLoad) {
   int files = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(POSEFIX_SOURCE_DIR "/configs")) {
+  for (const auto& entry : std::filesystem::directory_iterator(posefix::project_folder() / "configs")) {
     if (entry.path().extension() != ".yaml") continue;
     SCOPED_TRACE(entry.path().string());
     model::ModelConfig model;

@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "base/testing/project_folder.h"
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -68,7 +70,7 @@ bool is_test(const fs::path& file) {
 
 std::vector<Include> all_includes() {
   const std::regex line_pattern("^\\s*#\\s*include\\s*[\"<]([^\">]+)[\">].*");
-  const fs::path root = fs::path(POSEFIX_SOURCE_DIR) / "src";
+  const fs::path root = posefix::project_folder() / "src";
   std::vector<Include> includes;
   for (const auto& entry : fs::recursive_directory_iterator(root)) {
     const fs::path& file = entry.path();
@@ -101,7 +103,7 @@ Names reachable(const std::string& folder) {
 bool is_folder(const std::string& name) { return name == "cli" || kAllowed.contains(name); }
 
 TEST(IncludeLayers, EveryFolderHasARow) {
-  for (const auto& entry : fs::directory_iterator(fs::path(POSEFIX_SOURCE_DIR) / "src")) {
+  for (const auto& entry : fs::directory_iterator(posefix::project_folder() / "src")) {
     if (!entry.is_directory()) continue;
     EXPECT_TRUE(is_folder(entry.path().filename())) << entry.path();
   }

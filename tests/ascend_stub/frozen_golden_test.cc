@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "base/file.h"
+#include "base/testing/project_folder.h"
 #include "model_files.h"
 #include "runtime/session.h"
 #include "temporary_folder.h"
@@ -17,7 +18,7 @@ TEST(AscendFrozenGolden, RestrictedGraphGivesTheReferenceAnswer) {
   ::setenv("POSEFIX_ACL_LIBRARY_DIR", ASCEND_STUB_DIR "/lib", 1);
   const char* root = std::getenv("POSEFIX_GOLDENS");
   const std::filesystem::path goldens =
-      std::filesystem::path(root != nullptr ? root : POSEFIX_SOURCE_DIR "/tests/golden") / "frozen";
+      std::filesystem::path(root != nullptr ? root : posefix::project_folder() / "tests/golden") / "frozen";
   const auto expected = posefix::tensorfile::read_safetensors(goldens / "expected.safetensors");
   const posefix::Tensor& image = expected.tensors.at("image_u8");
   const posefix::Tensor& coords = expected.tensors.at("coord_crop_px");

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "base/testing/project_folder.h"
 #include "compiler/compile.h"
 #include "exporters/graphdef_write.h"
 #include "exporters/imported_model.h"
@@ -24,7 +25,7 @@ using exporters::ImportedModel;
 
 fs::path goldens() {
   const char* folder = std::getenv("POSEFIX_GOLDENS");
-  return fs::path(folder != nullptr ? folder : POSEFIX_SOURCE_DIR "/tests/golden") / "frozen";
+  return fs::path(folder != nullptr ? folder : posefix::project_folder() / "tests/golden") / "frozen";
 }
 
 std::vector<fs::path> model_files() {

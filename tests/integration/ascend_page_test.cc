@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/testing/project_folder.h"
 #include "compiler/ascend/child_process.h"
 
 namespace posefix {
@@ -21,7 +22,7 @@ using nlohmann::json;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-const fs::path kExamples = fs::path(POSEFIX_SOURCE_DIR) / "examples/coco-mini";
+const fs::path kExamples = posefix::project_folder() / "examples/coco-mini";
 
 // A folder to work in, with the stand-in on the path.
 class AscendChain : public ::testing::Test {
@@ -99,7 +100,7 @@ double worst_difference_px(const fs::path& a, const fs::path& b) {
 }
 
 TEST_F(AscendChain, ThePageRunsWordForWord) {
-  const std::vector<std::string> blocks = shell_blocks(fs::path(POSEFIX_SOURCE_DIR) / "docs/ascend.md");
+  const std::vector<std::string> blocks = shell_blocks(posefix::project_folder() / "docs/ascend.md");
   ASSERT_GE(blocks.size(), 9U);
   for (const std::string& block : blocks) {
     SCOPED_TRACE(block);
@@ -123,7 +124,7 @@ TEST_F(AscendChain, ThePageRunsWordForWord) {
 
 // A trained network, so that the coordinates depend on the picture.
 TEST_F(AscendChain, GoldenNetworkGivesTheCpusCoordinates) {
-  const fs::path pb = fs::path(POSEFIX_SOURCE_DIR) / "tests/golden/frozen/r50_w16_256x192_restricted.pb";
+  const fs::path pb = posefix::project_folder() / "tests/golden/frozen/r50_w16_256x192_restricted.pb";
   const std::string refine =
       "--images data/COCO/images/val2017 --annotations data/COCO/annotations/person_keypoints_val2017.json --poses "
       "data/COCO/input_pose/mediapipe_full_val2017_results.json --skeleton coco17";
@@ -141,7 +142,7 @@ TEST_F(AscendChain, GoldenNetworkGivesTheCpusCoordinates) {
 }
 
 TEST_F(AscendChain, FaultsEndTheCommandAndLeaveNoFile) {
-  const fs::path pb = fs::path(POSEFIX_SOURCE_DIR) / "tests/golden/frozen/r50_w16_256x192_restricted.pb";
+  const fs::path pb = posefix::project_folder() / "tests/golden/frozen/r50_w16_256x192_restricted.pb";
   const auto compiled =
       shell(fmt::format("posefix compile {} --target ascend:310P3 --batch 4 --out m.om", pb.string()));
   ASSERT_EQ(compiled.exit_code, 0) << compiled.output;
@@ -170,7 +171,7 @@ TEST_F(AscendChain, FaultsEndTheCommandAndLeaveNoFile) {
 
 // Goes on as asked, with the results that there would have been.
 TEST_F(AscendChain, OnErrorRetryAndCpuGoOn) {
-  const fs::path pb = fs::path(POSEFIX_SOURCE_DIR) / "tests/golden/frozen/r50_w16_256x192_restricted.pb";
+  const fs::path pb = posefix::project_folder() / "tests/golden/frozen/r50_w16_256x192_restricted.pb";
   const std::string refine =
       "posefix refine m.om --images data/COCO/images/val2017 --annotations "
       "data/COCO/annotations/person_keypoints_val2017.json --poses "

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "base/file.h"
+#include "base/testing/project_folder.h"
 
 namespace posefix {
 namespace {
@@ -23,7 +24,7 @@ using nlohmann::ordered_json;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-const fs::path kExamples = fs::path(POSEFIX_SOURCE_DIR) / "examples/coco-mini";
+const fs::path kExamples = posefix::project_folder() / "examples/coco-mini";
 const fs::path kPictures = kExamples / "images/val2017";
 const fs::path kPoses = kExamples / "input_pose/mediapipe_full_val2017_results.json";
 const fs::path kAnnotations = kExamples / "annotations/person_keypoints_val2017.json";

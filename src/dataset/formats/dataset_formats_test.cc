@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/testing/project_folder.h"
 #include "dataset/formats/aic.h"
 #include "dataset/formats/crowdpose.h"
 #include "dataset/formats/lsp.h"
@@ -22,9 +23,7 @@ namespace {
 using nlohmann::json;
 using ::testing::HasSubstr;
 
-std::filesystem::path data(const std::string& name) {
-  return std::filesystem::path(POSEFIX_SOURCE_DIR) / "tests/data/formats" / name;
-}
+std::filesystem::path data(const std::string& name) { return posefix::project_folder() / "tests/data/formats" / name; }
 
 PictureSize fixed_size(const std::filesystem::path&) { return {100, 80}; }
 

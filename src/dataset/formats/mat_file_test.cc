@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/rng.h"
+#include "base/testing/project_folder.h"
 #include "dataset/formats/testing/scratch_folder.h"
 
 namespace posefix::dataset::formats {
@@ -12,9 +13,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-std::filesystem::path data(const std::string& name) {
-  return std::filesystem::path(POSEFIX_SOURCE_DIR) / "tests/data/formats" / name;
-}
+std::filesystem::path data(const std::string& name) { return posefix::project_folder() / "tests/data/formats" / name; }
 
 TEST(MatFile, WritesWhatItReadsAndTheSameBytesAgain) {
   const ScratchFolder folder;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/tensor.h"
+#include "base/testing/project_folder.h"
 #include "model/config.h"
 #include "model/posefix_net.h"
 #include "tensorfile/safetensors.h"
@@ -22,8 +23,7 @@ namespace posefix::torchgraph::testing {
 
 inline std::filesystem::path golden_folder(const std::string& name) {
   const char* root = std::getenv("POSEFIX_GOLDENS");
-  return (root != nullptr ? std::filesystem::path(root) : std::filesystem::path(POSEFIX_SOURCE_DIR "/tests/golden")) /
-         name;
+  return (root != nullptr ? std::filesystem::path(root) : posefix::project_folder() / "tests/golden") / name;
 }
 
 // Files of the folder whose whole name matches, sorted; empty if the folder is absent.
