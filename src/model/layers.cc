@@ -41,6 +41,12 @@ NodeId conv_bn(Graph& graph, NodeId x, const std::string& scope, int64_t kernel,
   return activate(graph, batch_norm(graph, x, scope), scope, activation);
 }
 
+NodeId resnet_stem(Graph& graph, NodeId x, const std::string& scope, int64_t channels) {
+  x = conv_bn(graph, x, scope + "/conv1", 7, channels, 2, Activation::kRelu);
+  x = graph.add(Op::kPad, scope + "/pool1/Pad", {x}, {.pads = {1, 1, 1, 1}});
+  return graph.add(Op::kMaxPool, scope + "/pool1", {x}, {.stride = 2, .kernel = 3});
+}
+
 NodeId deconv_bn_relu(Graph& graph, NodeId x, const std::string& scope, int64_t channels) {
   constexpr int64_t kKernel = 4;
   const int64_t in_channels = graph.node(x).type.shape.at(3);

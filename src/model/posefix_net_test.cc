@@ -39,7 +39,7 @@ TEST(PosefixNet, ABackboneInOneFileIsEnough) {
 }
 
 TEST(PosefixNet, EveryBackboneSizeAndWidthHasTheHeatmapsItPromises) {
-  for (const char* backbone : {"resnet50", "resnet101", "resnet152"}) {
+  for (const char* backbone : {"resnet18", "resnet34", "resnet50", "resnet101", "resnet152"}) {
     for (const char* width : {"1", "1/2", "1/4", "1/8", "1/16"}) {
       for (const auto& [height, width_px] : {std::pair<int64_t, int64_t>{256, 192}, {384, 288}, {128, 96}}) {
         SCOPED_TRACE(std::string(backbone) + " " + width);

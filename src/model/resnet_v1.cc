@@ -36,9 +36,7 @@ NodeId bottleneck(Graph& graph, NodeId x, const std::string& scope, int64_t chan
 NodeId resnet(Graph& graph, NodeId x, const ModelConfig& config, const std::string& scope,
               const std::array<int, 4>& units) {
   const int64_t divisor = config.width_divisor();
-  x = conv_bn(graph, x, scope + "/conv1", 7, kStemChannels / divisor, 2, Activation::kRelu);
-  x = graph.add(Op::kPad, scope + "/pool1/Pad", {x}, {.pads = {1, 1, 1, 1}});
-  x = graph.add(Op::kMaxPool, scope + "/pool1", {x}, {.stride = 2, .kernel = 3});
+  x = resnet_stem(graph, x, scope, kStemChannels / divisor);
   for (size_t block = 0; block < units.size(); ++block) {
     const int64_t channels = (kStemChannels << block) / divisor;
     for (int unit = 0; unit < units[block]; ++unit) {

@@ -29,25 +29,38 @@ double area_in_crop(const pose::Box& box, const image::CropGeometry& geometry, i
 SampleMaker::SampleMaker(const pose::Skeleton& skeleton, const synthesis::ErrorModel& errors, image::CropSize size)
     : size_(size), partner_(skeleton.flip_permutation()), errors_(errors, skeleton), drawn_(skeleton.joints.size()) {}
 
-void SampleMaker::make(const dataset::Person& person, std::span<const dataset::Person> people,
-                       const image::Image& picture, const image::Augmentation& augmentation, Rng& rng,
-                       const SampleSlot& slot) {
-  const image::CropGeometry geometry = image::crop_geometry(person.bbox, size_, picture.width, augmentation);
-  image::warp(picture, geometry, size_, slot.crop);
-  joints_to_crop(person.gt, geometry, size_, partner_, gt_);
-  std::span<const pose::Keypoint> estimated;
-  if (person.estimated) {
-    joints_to_crop(*person.estimated, geometry, size_, partner_, estimated_);
-    estimated = estimated_;
-  }
+// Into drawn_, from gt_.
+void SampleMaker::draw_errors(const dataset::Person& person, std::span<const dataset::Person> people,
+                              const image::CropGeometry& geometry, Rng& rng) {
   if (near_.size() < person.near.size()) near_.resize(person.near.size());
   for (size_t i = 0; i < person.near.size(); ++i) {
     joints_to_crop(people[person.near[i]].gt, geometry, size_, partner_, near_[i]);
   }
+  std::span<const pose::Keypoint> estimated;
+  if (person.estimated) estimated = estimated_;
   const auto overlaps = static_cast<int>(person.near.size());
   errors_.synthesise({gt_, estimated, std::span(near_).first(person.near.size()),
                       area_in_crop(person.bbox, geometry, size_), overlaps},
                      rng, drawn_);
+}
+
+void SampleMaker::make(const dataset::Person& person, std::span<const dataset::Person> people,
+                       const image::Image& picture, const image::Augmentation& augmentation, bool as_estimated,
+                       Rng& rng, const SampleSlot& slot) {
+  const image::CropGeometry geometry = image::crop_geometry(person.bbox, size_, picture.width, augmentation);
+  image::warp(picture, geometry, size_, slot.crop);
+  joints_to_crop(person.gt, geometry, size_, partner_, gt_);
+  if (person.estimated) joints_to_crop(*person.estimated, geometry, size_, partner_, estimated_);
+  if (as_estimated) {
+    PFX_CHECK(person.estimated.has_value());
+    for (size_t j = 0; j < drawn_.size(); ++j) {
+      const pose::Keypoint& joint = estimated_[j];
+      drawn_[j] = {};
+      if (joint.score > 0) drawn_[j] = {.x = joint.x, .y = joint.y, .valid = true};
+    }
+  } else {
+    draw_errors(person, people, geometry, rng);
+  }
   for (size_t j = 0; j < gt_.size(); ++j) {
     const synthesis::SynthesisedJoint& drawn = drawn_[j];
     const bool annotated = gt_[j].score > 0;

@@ -39,11 +39,15 @@ class SampleMaker {
   // All arguments are copied. Error (bad input) when model and skeleton do not fit.
   SampleMaker(const pose::Skeleton& skeleton, const synthesis::ErrorModel& errors, image::CropSize size);
 
-  // `people` are those that person.near points into; `rng` is for the pose errors alone.
+  // `people` are those that person.near points into; `rng` is for the pose errors alone. `as_estimated`: the input is
+  // the person's estimated pose as it is, without drawn errors; the person must have one.
   void make(const dataset::Person& person, std::span<const dataset::Person> people, const image::Image& picture,
-            const image::Augmentation& augmentation, Rng& rng, const SampleSlot& slot);
+            const image::Augmentation& augmentation, bool as_estimated, Rng& rng, const SampleSlot& slot);
 
  private:
+  void draw_errors(const dataset::Person& person, std::span<const dataset::Person> people,
+                   const image::CropGeometry& geometry, Rng& rng);
+
   image::CropSize size_;
   std::vector<int> partner_;
   synthesis::PoseErrors errors_;

@@ -11,6 +11,7 @@ namespace {
 
 constexpr uint32_t kAugmentationStream = 0;
 constexpr uint32_t kErrorStream = 1;
+constexpr uint32_t kEstimateStream = 2;
 
 SampleSource checked(SampleSource source, const pose::Skeleton& skeleton, const LoaderConfig& config) {
   if (source.people.empty()) {
@@ -175,11 +176,13 @@ void Loader::make_sample(SampleMaker& maker, Batch& batch, int64_t step, int64_t
   Rng error_rng(config_.seed, epoch, static_cast<uint64_t>(sample), kErrorStream);
   const image::Augmentation augmentation =
       config_.augment ? draw_augmentation(config_.augmentation, augmentation_rng) : image::Augmentation{};
+  Rng estimate_rng(config_.seed, epoch, static_cast<uint64_t>(sample), kEstimateStream);
+  const bool as_estimated = person.estimated && estimate_rng.uniform() < config_.estimate_share;
   const auto part = [&](auto& values) {
     const size_t length = values.size() / static_cast<size_t>(config_.batch_size);
     return std::span(values).subspan(static_cast<size_t>(row) * length, length);
   };
-  maker.make(person, source_.people, *picture, augmentation, error_rng,
+  maker.make(person, source_.people, *picture, augmentation, as_estimated, error_rng,
              {part(batch.crops), part(batch.pose), part(batch.valid), part(batch.target), part(batch.target_valid)});
 }
 

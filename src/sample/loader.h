@@ -57,6 +57,7 @@ struct LoaderConfig {
   int world = 1;
   bool augment = true;                     // false: the plain crop; pose errors are drawn all the same
   AugmentationConfig augmentation;         //
+  double estimate_share = 0;               // of samples whose input is the person's estimate, where there is one
   bool skip_corrupt = false;               // false: a picture that cannot be read ends the run
   int64_t block_pictures = 64;             // see sample_order.h
   size_t cache_bytes = size_t{256} << 20;  // decoded pictures kept

@@ -90,6 +90,35 @@ TEST_F(LoaderTest, TheSameBytesWhateverTheThreadsCacheAndPrefetch) {
   }
 }
 
+TEST_F(LoaderTest, AShareOfTheSamplesIsTheEstimatorsPose) {
+  config_.augment = false;
+  for (dataset::Person& person : source_.people) {
+    person.near.clear();
+    for (size_t j = 0; j < 17; ++j) {  // the estimate: in the box, far from where errors are drawn
+      person.gt[j].score = 2;
+      (*person.estimated)[j] = {person.bbox.x + static_cast<double>(j), person.bbox.y + 1, j == 3 ? 0.0 : 0.5};
+    }
+  }
+  const auto estimates = [&](double share) {
+    config_.estimate_share = share;
+    int found = 0;
+    for (const Batch& batch : batches(0, 100)) {
+      for (int64_t b = 0; b < batch.size; ++b) {
+        // In a plain crop, x grows by the same step from joint to joint.
+        const float* pose = batch.pose.data() + b * 17 * 2;
+        const bool even = std::fabs((pose[2] - pose[0]) - (pose[4] - pose[2])) < 1e-3F && pose[2] > pose[0];
+        const bool absent = batch.valid[static_cast<size_t>(b * 17 + 3)] == 0;
+        EXPECT_EQ(even, absent);
+        found += even ? 1 : 0;
+      }
+    }
+    return found;
+  };
+  EXPECT_EQ(estimates(0), 0);
+  EXPECT_EQ(estimates(1), 400);
+  EXPECT_NEAR(estimates(0.5), 200, 50);
+}
+
 TEST_F(LoaderTest, ResumesAtAnyStep) {
   const std::vector<Batch> expected = batches(0, 9);
   for (int64_t first = 1; first < 9; ++first) {

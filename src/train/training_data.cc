@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/error.h"
-#include "dataset/coco_annotations.h"
 #include "dataset/pose_results.h"
+#include "dataset/skeleton_annotations.h"
 #include "dataset/training_people.h"
 #include "sample/loader.h"
 
@@ -34,9 +36,7 @@ class LoaderSource : public DataSource {
 };
 
 sample::SampleSource open_set(const DataConfig& data, size_t i, const pose::Skeleton& skeleton) {
-  dataset::AnnotationReadOptions annotation_options;
-  annotation_options.joints = skeleton.size();
-  const dataset::CocoAnnotations annotations = dataset::read_coco_annotations(data.annotations[i], annotation_options);
+  const dataset::CocoAnnotations annotations = dataset::read_skeleton_annotations(data.annotations[i], skeleton);
   std::vector<dataset::Person> people;
   if (i < data.input_pose.size() && !data.input_pose[i].empty()) {
     dataset::PoseReadOptions pose_options;
@@ -57,6 +57,13 @@ void add_options(Options& options, DataConfig& c) {
   options.add("data.images", &c.images, "folders of their pictures, in the same order");
   options.add("data.input_pose", &c.input_pose,
               "an estimator's results on them (with bbox), where unannotated joints are put; [] = none");
+  options.add("data.repeat", &c.repeat, "how many times each data set counts in an epoch; [] = once", [&c] {
+    const bool good = std::all_of(c.repeat.begin(), c.repeat.end(), [](int64_t times) { return times > 0; });
+    return good ? std::string() : std::string("must be positive");
+  });
+  options.add("data.estimate_share", &c.estimate_share,
+              "of samples whose input is the person's pose in data.input_pose, not one with drawn errors",
+              probability(&c.estimate_share));
   options.add("data.errors", &c.errors, "pose errors: paper, or a file of 'posefix errors fit'");
   options.add("data.skip_corrupt", &c.skip_corrupt, "go on without pictures that cannot be read");
   options.add("data.cache_mib", &c.cache_mib, "memory for decoded pictures, MiB",
@@ -85,8 +92,16 @@ std::unique_ptr<DataSource> open_training_data(const DataConfig& data, const Tra
     throw bad_input("data.input_pose: {} files for {} in data.annotations; write \"\" for a set without",
                     data.input_pose.size(), data.annotations.size());
   }
-  sample::SampleSource source = open_set(data, 0, skeleton);
-  for (size_t i = 1; i < data.annotations.size(); ++i) sample::append(source, open_set(data, i, skeleton));
+  if (!data.repeat.empty() && data.repeat.size() != data.annotations.size()) {
+    throw bad_input("data.repeat: {} numbers for {} files in data.annotations", data.repeat.size(),
+                    data.annotations.size());
+  }
+  sample::SampleSource source;
+  for (size_t i = 0; i < data.annotations.size(); ++i) {
+    const sample::SampleSource set = open_set(data, i, skeleton);
+    const int64_t times = data.repeat.empty() ? 1 : data.repeat[i];
+    for (int64_t time = 0; time < times; ++time) sample::append(source, set);
+  }
 
   sample::LoaderConfig config;
   config.crop = {static_cast<int>(model.height()), static_cast<int>(model.width_px())};
@@ -96,6 +111,7 @@ std::unique_ptr<DataSource> open_training_data(const DataConfig& data, const Tra
   config.augment = data.augment;
   config.augmentation = data.augmentation;
   config.skip_corrupt = data.skip_corrupt;
+  config.estimate_share = data.estimate_share;
   config.cache_bytes = static_cast<size_t>(data.cache_mib) << 20;
   return std::make_unique<LoaderSource>(std::move(source), skeleton,
                                         synthesis::ErrorModel::load_or_paper(data.errors, skeleton), config);

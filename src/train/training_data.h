@@ -18,8 +18,11 @@ struct DataConfig {
   // One entry a data set, COCO layout; the three lists run in parallel.
   std::vector<std::string> annotations;
   std::vector<std::string> images;
-  std::vector<std::string>
-      input_pose;                // train-set results of an estimator: where unannotated joints are put; may be []
+  // Train-set results of an estimator: where unannotated joints are put, and the input itself for estimate_share of
+  // the samples; may be [].
+  std::vector<std::string> input_pose;
+  std::vector<int64_t> repeat;  // how many times each set counts in an epoch; []: once
+  double estimate_share = 0;
   std::string errors = "paper";  // "paper" or a fitted errors.json
   bool skip_corrupt = false;
   int64_t cache_mib = 256;  // decoded pictures kept

@@ -10,8 +10,8 @@
 
 #include "base/error.h"
 #include "cli/command.h"
-#include "dataset/coco_annotations.h"
 #include "dataset/pose_results.h"
+#include "dataset/skeleton_annotations.h"
 #include "dataset/training_people.h"
 #include "pose/skeleton.h"
 #include "synthesis/error_fit.h"
@@ -23,8 +23,8 @@ using synthesis::ErrorKind;
 using synthesis::kErrorKinds;
 
 struct Flags {
-  std::string annotations;
-  std::string poses;
+  std::vector<std::string> annotations;
+  std::vector<std::string> poses;
   std::string out;
   std::string skeleton = "coco17";
   bool json = false;
@@ -125,21 +125,34 @@ void print_table(const Matching& matching, const synthesis::ErrorFit& fit, const
   std::fputs(table.c_str(), stdout);
 }
 
-void run(const Flags& flags) {
-  const pose::Skeleton skeleton = pose::Skeleton::load(flags.skeleton);
-  dataset::AnnotationReadOptions annotation_options;
-  annotation_options.joints = skeleton.size();
-  const dataset::CocoAnnotations annotations = dataset::read_coco_annotations(flags.annotations, annotation_options);
+Matching observe_set(const std::string& annotations_path, const std::string& poses_path, const pose::Skeleton& skeleton,
+                     synthesis::ErrorFit& fit) {
   dataset::PoseReadOptions pose_options;
   pose_options.joints = skeleton.size();
-  const dataset::PoseResults poses = dataset::read_pose_results(flags.poses, pose_options);
-  synthesis::ErrorFit fit(skeleton);
-  const Matching matching = observe(annotations, poses, skeleton, fit);
+  const Matching matching = observe(dataset::read_skeleton_annotations(annotations_path, skeleton),
+                                    dataset::read_pose_results(poses_path, pose_options), skeleton, fit);
   if (matching.matched == 0) {
     throw bad_input(
         "{}: none of its {} poses belongs to one of the {} labelled people of {}; are they of the same "
         "pictures (image_id)?",
-        flags.poses, matching.detections, matching.people, flags.annotations);
+        poses_path, matching.detections, matching.people, annotations_path);
+  }
+  return matching;
+}
+
+void run(const Flags& flags) {
+  const pose::Skeleton skeleton = pose::Skeleton::load(flags.skeleton);
+  if (flags.annotations.size() != flags.poses.size()) {
+    throw bad_input("--poses: {} files for {} --annotations; they are given in pairs", flags.poses.size(),
+                    flags.annotations.size());
+  }
+  synthesis::ErrorFit fit(skeleton);
+  Matching matching;
+  for (size_t i = 0; i < flags.poses.size(); ++i) {
+    const Matching part = observe_set(flags.annotations[i], flags.poses[i], skeleton, fit);
+    matching.people += part.people;
+    matching.matched += part.matched;
+    matching.detections += part.detections;
   }
   const synthesis::ErrorModel model = fit.model();
   model.save(flags.out, skeleton);
@@ -157,10 +170,12 @@ void run(const Flags& flags) {
 
 std::function<void()> setup(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
-  app.add_option("--annotations", flags->annotations, "COCO keypoint annotations (JSON)")->required();
+  app.add_option("--annotations", flags->annotations,
+                 "COCO keypoint annotations (JSON); may be repeated, one for each --poses")
+      ->required();
   app.add_option("--poses", flags->poses, "the estimator's poses of the same pictures (COCO keypoint results)")
       ->required();
-  app.add_option("--out", flags->out, "error statistics to write (JSON); train.errors and errors sample read it")
+  app.add_option("--out", flags->out, "error statistics to write (JSON); data.errors and errors sample read it")
       ->required();
   app.add_option("--skeleton", flags->skeleton, "shipped skeleton or YAML file")->capture_default_str();
   app.add_flag("--json", flags->json, "print JSON instead of a table");

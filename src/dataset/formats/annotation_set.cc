@@ -6,9 +6,9 @@
 
 #include "base/file.h"
 #include "base/interrupt.h"
-#include "dataset/formats/joint_names.h"
 #include "dataset/formats/json_text.h"
 #include "dataset/json_cursor.h"
+#include "dataset/skeleton_annotations.h"
 
 namespace posefix::dataset::formats {
 namespace {
@@ -49,17 +49,14 @@ void read_extra_fields(const std::filesystem::path& path, AnnotationSet& set) {
 }
 
 // Source index of every joint of the skeleton.
-std::vector<int> joint_order(const std::vector<std::string>& names, const pose::Skeleton& skeleton,
-                             const std::string& path) {
-  std::vector<int> order;
-  for (const std::string& joint : skeleton.joints) {
-    const auto found =
-        std::find_if(names.begin(), names.end(), [&](const std::string& n) { return joint_name(n) == joint; });
-    if (found == names.end()) {
-      throw bad_input("{}: /categories/0/keypoints: joint '{}' of the skeleton {} is missing; the file has: {}", path,
-                      joint, skeleton.name, fmt::join(names, ", "));
-    }
-    order.push_back(static_cast<int>(found - names.begin()));
+std::vector<int> complete_order(const std::vector<std::string>& names, const pose::Skeleton& skeleton,
+                                const std::string& path) {
+  std::vector<int> order = joint_order(names, skeleton);
+  const auto absent = std::find(order.begin(), order.end(), -1);
+  if (absent != order.end()) {
+    throw bad_input("{}: /categories/0/keypoints: joint '{}' of the skeleton {} is missing; the file has: {}", path,
+                    skeleton.joints[static_cast<size_t>(absent - order.begin())], skeleton.name,
+                    fmt::join(names, ", "));
   }
   return order;
 }
@@ -180,7 +177,7 @@ AnnotationSet read_annotation_set(const std::filesystem::path& path, const std::
       path, {.joints = skeleton.size(), .require_area = false, .findings = {}, .keep_going = false});
   read_extra_fields(path, set);
   if (set.coco.categories.empty() || set.coco.categories.front().keypoints.empty()) return set;
-  const std::vector<int> order = joint_order(set.coco.categories.front().keypoints, skeleton, path.string());
+  const std::vector<int> order = complete_order(set.coco.categories.front().keypoints, skeleton, path.string());
   for (Annotation& annotation : set.coco.annotations) {
     pose::Keypoints ordered;
     for (const int joint : order) ordered.push_back(annotation.keypoints[static_cast<size_t>(joint)]);
