@@ -58,9 +58,12 @@ PictureOutcome check_picture(const AnnotatedImage& image, const PictureLocator& 
         fmt::format("{}: byte 0: the content is {}, the name says {}", path.string(), facts.format, by_name));
   }
   if (image.width > 0 && (facts.width != image.width || facts.height != image.height)) {
+    const bool fits_turned = facts.exif_orientation >= 5 && facts.width == image.height && facts.height == image.width;
     add(Severity::kWarning, "pictures of another size",
-        fmt::format("{}: {} x {}, but {}: /images/{} says {} x {}; the joints would not fit", path.string(),
-                    facts.width, facts.height, annotations, index, image.width, image.height));
+        fmt::format("{}: {} x {}, but {}: /images/{} says {} x {}; {}", path.string(), facts.width, facts.height,
+                    annotations, index, image.width, image.height,
+                    fits_turned ? "the size fits if the EXIF orientation is read the other way (--exif apply|ignore)"
+                                : "the joints would not fit"));
   }
   return outcome;
 }

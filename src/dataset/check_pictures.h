@@ -14,7 +14,7 @@ namespace posefix::dataset {
 
 // What opening a picture says; given from outside because this folder does not decode.
 struct PictureFacts {
-  int width = 0;
+  int width = 0;  // as the picture will be used: with its EXIF orientation ignored or applied
   int height = 0;
   int exif_orientation = 1;
   std::string format;                 // "JPEG", "PNG"

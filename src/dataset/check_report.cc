@@ -32,8 +32,8 @@ void append_pictures(std::string& out, const PictureSummary& summary) {
                  summary.pictures, summary.unreadable);
   if (summary.exif_rotated_count == 0) return;
   fmt::format_to(std::back_inserter(out),
-                 "  with an EXIF orientation, which is ignored as COCO does (poses made on the upright picture need "
-                 "--exif apply): {}: {}{}\n",
+                 "  with an EXIF orientation (ignored as COCO does; poses made on the upright picture need --exif "
+                 "apply): {}: {}{}\n",
                  summary.exif_rotated_count, fmt::join(summary.exif_rotated, ", "),
                  summary.exif_rotated_count > summary.exif_rotated.size() ? ", ..." : "");
 }

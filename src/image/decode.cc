@@ -102,8 +102,11 @@ void decode_into(const std::filesystem::path& path, Image& image, ExifOrientatio
   decode_bytes(MappedFile::open(path)->bytes(), path.string(), image, orientation);
 }
 
-ImageHeader read_header(const std::filesystem::path& path) {
-  return header_of(MappedFile::open(path)->bytes(), path.string());
+ImageHeader read_header(const std::filesystem::path& path, ExifOrientation orientation) {
+  ImageHeader header = header_of(MappedFile::open(path)->bytes(), path.string());
+  const bool lies_on_its_side = header.exif_orientation >= 5;
+  if (orientation == ExifOrientation::kApply && lies_on_its_side) std::swap(header.width, header.height);
+  return header;
 }
 
 }  // namespace posefix::image

@@ -32,8 +32,8 @@ Image decode(std::span<const std::byte> bytes, const std::string& name,
 // The same into a picture whose memory is used again. On an Error its contents are unspecified.
 void decode_into(const std::filesystem::path& path, Image& image,
                  ExifOrientation orientation = ExifOrientation::kIgnore);
-// Reads only as much as the size needs.
-ImageHeader read_header(const std::filesystem::path& path);
+// Reads only as much as the size needs. Width and height are those of the picture that decode() gives.
+ImageHeader read_header(const std::filesystem::path& path, ExifOrientation orientation = ExifOrientation::kIgnore);
 
 // PNG, or JPEG at quality 92 for .jpg/.jpeg; written beside and renamed.
 void encode(const Image& image, const std::filesystem::path& path);

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/rng.h"
 #include "image/codec.h"
+#include "image/testing/exif_jpeg.h"
 
 namespace posefix::image {
 namespace {
@@ -114,19 +115,6 @@ TEST(Image, DamageNeverCrashes) {
       }
     }
   }
-}
-
-// A JPEG with an EXIF block that holds only the orientation.
-std::vector<std::byte> with_orientation(const std::vector<std::byte>& jpeg, int orientation, bool big_endian) {
-  std::string tiff = big_endian ? std::string("MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0?\0\0\0\0\0\0", 26)
-                                : std::string("II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0?\0\0\0\0\0\0\0", 26);
-  std::replace(tiff.begin(), tiff.end(), '?', static_cast<char>(orientation));
-  const std::string segment = std::string("\xFF\xE1\0\x22", 4) + std::string("Exif\0\0", 6) + tiff;
-  std::vector<std::byte> result(jpeg.begin(), jpeg.begin() + 2);
-  const std::vector<std::byte> extra = bytes_of(segment);
-  result.insert(result.end(), extra.begin(), extra.end());
-  result.insert(result.end(), jpeg.begin() + 2, jpeg.end());
-  return result;
 }
 
 TEST(Image, ExifOrientationIsReadAndAppliedOnRequest) {

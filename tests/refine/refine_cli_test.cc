@@ -15,6 +15,8 @@
 
 #include "base/file.h"
 #include "base/testing/project_folder.h"
+#include "image/image.h"
+#include "image/testing/exif_jpeg.h"
 
 namespace posefix {
 namespace {
@@ -158,6 +160,30 @@ TEST_F(RefineCommand, RefusesFlagsThatDoNotFit) {
   expect_refusal(refine(kPictures, kPoses, {"--batch", "0"}), {"batch"});
   expect_refusal(refine(kPictures, kPoses, {"--skeleton", "mpii16"}), {"17 joints", "16"});
   expect_refusal(refine(kPictures, kPoses, {"--image", kPictures / "000000397133.jpg"}), {"--images", "--image"});
+}
+
+// Poses of the upright picture give with --exif apply what the picture stored upright gives.
+TEST_F(RefineCommand, ExifOrientationIsAppliedOnRequest) {
+  const std::string name = "000000397133";
+  const std::string text = read_file(kPictures / (name + ".jpg"));
+  const auto* bytes = reinterpret_cast<const std::byte*>(text.data());
+  const std::vector<std::byte> marked = image::with_orientation({bytes, bytes + text.size()}, 6);
+  const fs::path lying = folder_ / (name + ".jpg");
+  write_file_atomically(lying, std::string_view(reinterpret_cast<const char*>(marked.data()), marked.size()));
+  const fs::path upright = folder_ / (name + ".png");
+  image::encode(image::decode(lying, image::ExifOrientation::kApply), upright);
+
+  const auto refined = [&](const fs::path& picture, const std::string& exif) {
+    EXPECT_EQ(run({"refine", folder_ / "model.safetensors", "--image", picture, "--poses", kPoses, "--out", out_,
+                   "--exif", exif}),
+              0)
+        << log_;
+    return read_file(out_);
+  };
+  const std::string expected = refined(upright, "ignore");
+  EXPECT_EQ(refined(lying, "apply"), expected);
+  EXPECT_NE(refined(lying, "ignore"), expected);
+  EXPECT_EQ(refined(lying, "ignore"), refined(kPictures / (name + ".jpg"), "apply"));
 }
 
 TEST_F(RefineCommand, DrawsOnePictureAndAFolder) {

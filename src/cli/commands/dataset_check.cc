@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/command.h"
+#include "cli/exif_option.h"
 #include "dataset/check_annotations.h"
 #include "dataset/check_pictures.h"
 #include "dataset/check_poses.h"
@@ -31,6 +32,7 @@ struct Flags {
   std::string input_pose;
   std::string skeleton;
   int threads = 0;
+  image::ExifOrientation exif = image::ExifOrientation::kIgnore;
   bool deep = false;
   bool json = false;
 };
@@ -47,9 +49,9 @@ auto attempt(CheckReport& report, Read&& read) -> std::optional<decltype(read())
   }
 }
 
-dataset::PictureFacts probe_picture(const fs::path& path, bool deep) {
+dataset::PictureFacts probe_picture(const fs::path& path, image::ExifOrientation exif, bool deep) {
   dataset::PictureFacts facts;
-  const image::ImageHeader header = image::read_header(path);
+  const image::ImageHeader header = image::read_header(path, exif);
   facts.width = header.width;
   facts.height = header.height;
   facts.exif_orientation = header.exif_orientation;
@@ -82,7 +84,8 @@ class Checker {
   }
 
   void pictures(const CocoAnnotations& set, const fs::path& folder) {
-    dataset::check_pictures(set, folder, &probe_picture, flags_.deep, pool_, report_);
+    const auto probe = [&](const fs::path& path, bool deep) { return probe_picture(path, flags_.exif, deep); };
+    dataset::check_pictures(set, folder, probe, flags_.deep, pool_, report_);
   }
 
   void poses(const fs::path& path, const std::vector<const CocoAnnotations*>& sets) {
@@ -259,6 +262,7 @@ std::function<void()> setup(CLI::App& app) {
   app.add_option("--input-pose", flags->input_pose, "file in the tree's input_pose folder");
   app.add_option("--skeleton", flags->skeleton, "shipped skeleton or YAML file; by default the data set's");
   app.add_option("--threads", flags->threads, "threads, 0 = all cores")->capture_default_str();
+  add_exif_option(app, flags->exif);
   app.add_flag("--deep", flags->deep, "decode every picture, not only its header");
   app.add_flag("--json", flags->json, "print JSON instead of text");
   return [flags] { run(*flags); };

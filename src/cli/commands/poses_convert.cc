@@ -9,9 +9,9 @@
 
 #include "base/interrupt.h"
 #include "cli/command.h"
+#include "cli/exif_option.h"
 #include "dataset/formats/convert_poses.h"
 #include "dataset/formats/dataset_formats.h"
-#include "image/image.h"
 
 namespace posefix::cli {
 namespace {
@@ -27,12 +27,13 @@ struct Flags {
   fs::path annotations;
   std::string skeleton;
   std::string joints;
+  image::ExifOrientation exif = image::ExifOrientation::kIgnore;
   bool reverse = false;
 };
 
-formats::PictureSize picture_size(const fs::path& path) {
+formats::PictureSize picture_size(const fs::path& path, image::ExifOrientation exif) {
   throw_if_interrupted();
-  const image::ImageHeader header = image::read_header(path);
+  const image::ImageHeader header = image::read_header(path, exif);
   return {header.width, header.height};
 }
 
@@ -40,7 +41,10 @@ void run(const Flags& flags) {
   const formats::PoseFormat& format = formats::pose_format(flags.estimator);
   const pose::Skeleton skeleton = pose::Skeleton::load(flags.skeleton);
   formats::PictureFolder pictures;
-  if (!flags.images.empty()) pictures = formats::PictureFolder(flags.images, &picture_size);
+  if (!flags.images.empty()) {
+    pictures =
+        formats::PictureFolder(flags.images, [&](const fs::path& path) { return picture_size(path, flags.exif); });
+  }
   std::optional<dataset::CocoAnnotations> annotations;
   if (!flags.annotations.empty()) annotations = dataset::read_coco_annotations(flags.annotations);
   const formats::PictureNames names{&pictures, annotations ? &*annotations : nullptr};
@@ -75,6 +79,7 @@ std::function<void()> setup(CLI::App& app) {
   app.add_option("--joints", flags->joints,
                  fmt::format("the estimator's joints, if their number does not tell: {}",
                              fmt::join(formats::joint_set_names(), ", ")));
+  add_exif_option(app, flags->exif);
   app.add_flag("--reverse", flags->reverse, "from P.json to the estimator's form");
   return [flags] { run(*flags); };
 }

@@ -14,6 +14,7 @@
 #include "base/progress.h"
 #include "base/threads.h"
 #include "cli/command.h"
+#include "cli/exif_option.h"
 #include "cli/network_file.h"
 #include "compiler/compile.h"
 #include "compiler/open_model.h"
@@ -35,6 +36,7 @@ struct Flags {
   std::string skeleton;
   std::string on_error = "stop";
   runtime::SessionOptions session;
+  image::ExifOrientation exif = image::ExifOrientation::kIgnore;
   bool no_flip = false;
   bool stats = false;
   bool json = false;
@@ -97,9 +99,10 @@ refine::Selection select_people(const Flags& flags, const dataset::PoseResults& 
 }
 
 // A damaged picture is reported with the entry that needs it.
-image::Image decode(const dataset::PoseResults& poses, const refine::Selection& selection, size_t picture) {
+image::Image decode(const Flags& flags, const dataset::PoseResults& poses, const refine::Selection& selection,
+                    size_t picture) {
   try {
-    return image::decode(selection.pictures[picture]);
+    return image::decode(selection.pictures[picture], flags.exif);
   } catch (const Error& error) {
     size_t i = 0;
     while (selection.people[i].picture != picture) ++i;
@@ -152,7 +155,8 @@ void draw(const Flags& flags, const pose::Skeleton& skeleton, const refine::Sele
   for (size_t i = 0; i < pairs.size(); ++i) {
     throw_if_interrupted();
     const fs::path& picture = selection.pictures[i];
-    const image::Image panel = report::before_after(image::decode(picture), skeleton, report::change_of(pairs[i]));
+    const image::Image panel =
+        report::before_after(image::decode(picture, flags.exif), skeleton, report::change_of(pairs[i]));
     image::encode(panel, one ? flags.draw : drawing_of(flags, picture));
     progress.update(static_cast<int64_t>(i + 1));
   }
@@ -238,7 +242,7 @@ void run(const Flags& flags) {
   const refine::Selection selection = select_people(flags, poses, joints);
 
   Progress progress("refine", "people", static_cast<int64_t>(selection.people.size()));
-  const refine::Refined refined = refiner.run([&](size_t picture) { return decode(poses, selection, picture); },
+  const refine::Refined refined = refiner.run([&](size_t picture) { return decode(flags, poses, selection, picture); },
                                               selection.people, [&](int64_t people) { progress.update(people); });
   progress.finish();
   if (!flags.out.empty()) write_results(flags.out, poses, selection, refined);
@@ -278,6 +282,7 @@ std::function<void()> setup(CLI::App& app) {
          "when the device fails: stop, retry (open the model again, up to 3 times a batch) or cpu (go on there)")
       ->capture_default_str()
       ->check(CLI::IsMember({"stop", "retry", "cpu"}));
+  add_exif_option(app, flags->exif);
   app.add_flag("--stats", flags->stats, "print where the time went");
   app.add_flag("--json", flags->json, "the same as JSON");
   return [flags] { run(*flags); };

@@ -6,6 +6,7 @@
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "cli/command.h"
+#include "cli/exif_option.h"
 #include "dataset/picture_locator.h"
 #include "evaluate/coco_keypoints.h"
 #include "report/before_after.h"
@@ -22,6 +23,7 @@ struct Flags {
   std::string skeleton = "coco17";
   std::string title = "Poses before and after";
   int most = 200;
+  image::ExifOrientation exif = image::ExifOrientation::kIgnore;
 };
 
 struct Figured {
@@ -94,7 +96,8 @@ void run(const Flags& flags) {
       figures.emplace_back(
           "OKS", fmt::format("{:.3f} before, {:.3f} after", found->second.mean_oks, after.people[order[n]].mean_oks));
     }
-    page.add(picture.filename().string(), report::before_after(image::decode(picture), skeleton, change), figures);
+    page.add(picture.filename().string(), report::before_after(image::decode(picture, flags.exif), skeleton, change),
+             figures);
     progress.update(static_cast<int64_t>(n + 1));
   }
   progress.finish();
@@ -111,6 +114,7 @@ std::function<void()> setup(CLI::App& app) {
   app.add_option("--skeleton", flags->skeleton, "shipped skeleton or YAML file")->capture_default_str();
   app.add_option("--title", flags->title, "title of the page")->capture_default_str();
   app.add_option("--most", flags->most, "pictures at most")->capture_default_str();
+  add_exif_option(app, flags->exif);
   return [flags] { run(*flags); };
 }
 
