@@ -34,7 +34,8 @@ struct TrainConfig {
   double final_learning_rate = 0;              // cosine: where it ends
 
   double batch_norm_decay = 0.99;
-  double ema_decay = 0;             // of weights; 0: none. The snapshot's variables are then the averages.
+  double ema_decay = 0;             // of weights, min(this, (1 + step) / (10 + step)); 0: none.
+                                    // The snapshot's variables are then the averages.
   std::vector<std::string> frozen;  // prefixes of variables that stay as they are
 
   int64_t snapshot_every = 500;  // steps

@@ -4,6 +4,7 @@
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <utility>
@@ -122,7 +123,12 @@ double Trainer::update(double rate) {
   }
   at::Tensor values = network_.flat_values();
   adam_.step(values, gradients, rate);
-  if (average_.defined()) average_.add_((values - average_).mul_(1 - config_.ema_decay));
+  if (average_.defined()) {
+    // Short at first, or the random start would weigh in for thousands of steps.
+    // Source: tf.train.ExponentialMovingAverage with num_updates.
+    const auto step = static_cast<double>(adam_.steps());
+    average_.add_((values - average_).mul_(1 - std::min(config_.ema_decay, (1 + step) / (10 + step))));
+  }
   return gradient_norm;
 }
 
