@@ -14,12 +14,12 @@ CTEST := ctest --output-on-failure -j $(JOBS)
 # Quiet unless it fails.
 configure = mkdir -p build && cmake --preset $(1) >build/configure-$(1).log 2>&1 || { cat build/configure-$(1).log; exit 1; }
 
-.PHONY: all help setup build tests demo demo-train test test-golden test-asan test-tsan test-peers fuzz bench lint install clean
+.PHONY: all help setup build tests demo demo-train test test-golden test-asan test-tsan test-peers fuzz bench bench-runtime lint install clean
 
 all: build
 
 help:  ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## install what is missing from Debian
 	@scripts/setup.sh build
@@ -69,6 +69,12 @@ bench: setup  ## the benchmarks, each printing its ratio to a peer
 	@$(call configure,bench)
 	@cmake --build --preset bench -j $(JOBS) --target benchmarks
 	@scripts/bench.sh
+
+bench-runtime: setup  ## the CPU backend beside ONNX Runtime, OpenVINO, ncnn, MNN and PyTorch
+	@$(call configure,release)
+	@cmake --build --preset release -j $(JOBS) --target posefix posefix_shared
+	@scripts/setup.sh peers
+	@scripts/bench_runtime.sh
 
 lint: tests  ## clang-format, clang-tidy, include layers
 	@scripts/setup.sh lint
