@@ -72,7 +72,7 @@ function(posefix_compile_options TARGET)
     -ffp-contract=off)
   if(POSEFIX_SANITIZE)
     target_compile_options(${TARGET} PRIVATE -fsanitize=${POSEFIX_SANITIZE} -fno-omit-frame-pointer
-      -Wno-maybe-uninitialized)  # GCC 12 sees ghosts in <regex> once it is instrumented
+      $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)  # GCC 12 sees ghosts in <regex> once it is instrumented
     target_link_options(${TARGET} PUBLIC -fsanitize=${POSEFIX_SANITIZE})
     if(POSEFIX_SANITIZE MATCHES "undefined")
       target_compile_options(${TARGET} PRIVATE -fno-sanitize-recover=all)

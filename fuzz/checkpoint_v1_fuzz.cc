@@ -2,10 +2,12 @@
 #include <string>
 
 #include "base/error.h"
+#include "memory_bound.h"
 #include "table_checksums.h"
 #include "tensorfile/checkpoint.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const posefix::fuzz::MemoryBound bound(size);
   const auto bytes = std::as_bytes(std::span(data, size));
   try {
     posefix::tensorfile::check_sound(posefix::tensorfile::parse_checkpoint_v1(bytes, "input"));

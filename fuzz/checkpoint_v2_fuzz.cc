@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "memory_bound.h"
 #include "table_checksums.h"
 #include "tensorfile/checkpoint.h"
 
@@ -39,6 +40,7 @@ size_t data_bytes_of(const uint8_t* data, size_t size) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const posefix::fuzz::MemoryBound bound(size);
   const size_t body = size >= 4 ? size - 4 : size;
   const size_t data_bytes = data_bytes_of(data, size);
   write(folder() / "c.index", data, body - data_bytes);

@@ -4,8 +4,10 @@
 #include "base/error.h"
 #include "image/codec.h"
 #include "image/image.h"
+#include "memory_bound.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const posefix::fuzz::MemoryBound bound(size);
   const std::span<const std::byte> bytes(reinterpret_cast<const std::byte*>(data), size);
   try {
     // A header may ask for hundreds of megabytes; that is no finding.

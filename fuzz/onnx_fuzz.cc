@@ -3,8 +3,10 @@
 
 #include "base/error.h"
 #include "exporters/imported_model.h"
+#include "memory_bound.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const posefix::fuzz::MemoryBound bound(size);
   try {
     posefix::exporters::parse_model({reinterpret_cast<const char*>(data), size}, posefix::exporters::ModelFormat::kOnnx,
                                     "input");

@@ -9,6 +9,7 @@
 
 #include "base/crc32c.h"
 #include "base/error.h"
+#include "memory_bound.h"
 #include "plan/plan_file.h"
 
 extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
@@ -51,6 +52,7 @@ void repair(uint8_t* data, size_t size) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const posefix::fuzz::MemoryBound bound(size);
   std::FILE* file = std::fopen(scratch().c_str(), "wb");
   if (file == nullptr) std::abort();
   std::fwrite(data, 1, size, file);

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "compiler/compile.h"
 #include "exporters/graphdef_write.h"
 #include "exporters/onnx_write.h"
@@ -62,12 +63,13 @@ int main(int argc, char** argv) {
       for (float& value : tensor.mutable_f32()) value = 0.5F;
       weights.emplace(graph.node(id).name, std::move(tensor));
     }
-    posefix::exporters::write_graphdef(folder / "graphdef" / "tiny.pb", graph, weights);
-    posefix::exporters::write_onnx(folder / "onnx" / "tiny.onnx", graph, weights);
+    using posefix::write_file_atomically;
+    write_file_atomically(folder / "graphdef" / "tiny.pb", posefix::exporters::encode_graphdef(graph, weights));
+    write_file_atomically(folder / "onnx" / "tiny.onnx", posefix::exporters::encode_onnx(graph, weights));
     posefix::exporters::OnnxOptions flip;
     flip.flip = true;
     flip.mirror = {0};
-    posefix::exporters::write_onnx(folder / "onnx" / "tiny_flip.onnx", graph, weights, flip);
+    write_file_atomically(folder / "onnx" / "tiny_flip.onnx", posefix::exporters::encode_onnx(graph, weights, flip));
     posefix::plan::write_plan(folder / "plan" / "tiny.plan", *posefix::compiler::compile(graph, weights, {}, {}));
   } catch (const posefix::Error& error) {
     std::fprintf(stderr, "seeds: %s\n", error.what());

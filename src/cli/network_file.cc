@@ -2,6 +2,8 @@
 
 #include "base/error.h"
 #include "base/options.h"
+#include "compiler/compile.h"
+#include "compiler/open_model.h"
 #include "exporters/imported_model.h"
 #include "model/posefix_net.h"
 #include "tensorfile/snapshot.h"
@@ -52,6 +54,21 @@ NetworkFile read_network_file(const std::filesystem::path& path) {
   network.skeleton_yaml = value_or_empty(model.metadata, "posefix.skeleton");
   network.metadata = std::move(model.metadata);
   return network;
+}
+
+std::unique_ptr<runtime::Session> open_network(const std::filesystem::path& path,
+                                               const runtime::SessionOptions& options) {
+  if (!is_exported_model(path)) return compiler::open_model(path, options);
+  if (options.backend == "torch" || options.backend == "ascend") {
+    throw bad_input("--backend {}: {} is compiled for cpu or reference; torch takes a snapshot, ascend an .om",
+                    options.backend, path.string());
+  }
+  NetworkFile network = read_network_file(path);
+  const compiler::ModelTexts texts{network.config_yaml, network.skeleton_yaml};
+  compiler::CompileOptions compile_options;
+  if (!options.backend.empty()) compile_options.target = options.backend;
+  return compiler::open_compiled(compiler::compile(network.graph, std::move(network.weights), texts, compile_options),
+                                 options);
 }
 
 }  // namespace posefix::cli

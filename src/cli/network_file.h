@@ -3,10 +3,12 @@
 
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "graph/graph.h"
 #include "pose/skeleton.h"
+#include "runtime/session.h"
 
 namespace posefix::cli {
 
@@ -23,5 +25,10 @@ NetworkFile read_network_file(const std::filesystem::path& path);
 
 // True for a .pb or .onnx file, by name.
 bool is_exported_model(const std::filesystem::path& path);
+
+// MODEL of the command line: what compiler::open_model() opens, or a .pb or .onnx file, which is compiled in memory as
+// snapshots are. Error (bad input) names the file.
+std::unique_ptr<runtime::Session> open_network(const std::filesystem::path& path,
+                                               const runtime::SessionOptions& options);
 
 }  // namespace posefix::cli

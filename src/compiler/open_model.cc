@@ -42,7 +42,12 @@ std::unique_ptr<runtime::Session> open_model(const std::filesystem::path& path,
   if (is_foreign || plan::is_plan_file(path)) return runtime::open_session(path, options);
   CompileOptions compile_options;
   if (!options.backend.empty()) compile_options.target = options.backend;
-  return runtime::open_session(paged(compile_snapshot(path, compile_options)), options);
+  return open_compiled(compile_snapshot(path, compile_options), options);
+}
+
+std::unique_ptr<runtime::Session> open_compiled(std::shared_ptr<const plan::Plan> plan,
+                                                const runtime::SessionOptions& options) {
+  return runtime::open_session(paged(std::move(plan)), options);
 }
 
 }  // namespace posefix::compiler

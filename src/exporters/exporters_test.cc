@@ -1,5 +1,7 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <functional>
@@ -10,6 +12,7 @@
 #include "exporters/interpreter.h"
 #include "exporters/onnx_write.h"
 #include "model/posefix_net.h"
+#include "tensorflow_graph.pb.h"
 
 namespace posefix::exporters {
 namespace {
@@ -34,12 +37,27 @@ std::string refusal(const std::function<void()>& action) {
   return "nothing was thrown";
 }
 
-Array run(Dialect dialect, OpNode node, const std::vector<Array>& inputs) {
-  std::vector<const Array*> pointers;
-  for (const Array& input : inputs) pointers.push_back(&input);
-  std::vector<Array> outputs(1);
-  apply(node, dialect, pointers, outputs);
-  return outputs[0];
+struct Array {
+  Shape shape;
+  std::vector<float> values;
+};
+
+// One operator on constants.
+struct Computed {
+  Shape shape;
+  std::vector<double> values;
+};
+Computed run(Dialect dialect, OpNode node, const std::vector<Array>& inputs) {
+  OpGraph graph;
+  graph.dialect = dialect;
+  for (const Array& input : inputs) {
+    node.inputs.push_back(fmt::format("in{}", node.inputs.size()));
+    graph.constants.emplace(node.inputs.back(), Tensor::from_f32(input.shape, input.values));
+  }
+  const std::string output = node.outputs.at(0);
+  graph.nodes.push_back(std::move(node));
+  Interpreter interpreter(graph, {});
+  return {interpreter.shape(output), interpreter.all_elements(output)};
 }
 
 void expect_same_weights(const NamedTensors& got, const NamedTensors& expected) {
@@ -114,15 +132,16 @@ TEST(Exporters, OtherArithmeticIsNotTakenForRendering) {
 TEST(Interpreter, StridedSlicesAndReductions) {
   const Array x{{2, 3}, {0, 1, 2, 3, 4, 5}};
   OpNode slice{"s", "StridedSlice", {}, {"s"}, {{"shrink_axis_mask", int64_t{1}}, {"end_mask", int64_t{2}}}};
-  const Array column = run(Dialect::kTensorFlow, slice, {x, {{2}, {1, 1}}, {{2}, {2, 0}}, {{2}, {1, 1}}});
+  const Computed column = run(Dialect::kTensorFlow, slice, {x, {{2}, {1, 1}}, {{2}, {2, 0}}, {{2}, {1, 1}}});
   EXPECT_THAT(column.shape, ElementsAre(2));
   EXPECT_THAT(column.values, ElementsAre(4, 5));
-  const Array reversed =
+  const Computed reversed =
       run(Dialect::kOnnx, {"s", "Slice", {}, {"s"}, {}}, {x, {{1}, {-1}}, {{1}, {-9}}, {{1}, {1}}, {{1}, {-1}}});
   EXPECT_THAT(reversed.values, ElementsAre(2, 1, 0, 5, 4, 3));
-  const Array sum = run(Dialect::kOnnx, {"r", "ReduceSum", {}, {"r"}, {{"keepdims", int64_t{0}}}}, {x, {{1}, {-1}}});
+  const Computed sum = run(Dialect::kOnnx, {"r", "ReduceSum", {}, {"r"}, {{"keepdims", int64_t{0}}}}, {x, {{1}, {-1}}});
   EXPECT_THAT(sum.values, ElementsAre(3, 12));
-  const Array mean = run(Dialect::kTensorFlow, {"r", "Mean", {}, {"r"}, {{"keep_dims", int64_t{1}}}}, {x, {{1}, {0}}});
+  const Computed mean =
+      run(Dialect::kTensorFlow, {"r", "Mean", {}, {"r"}, {{"keep_dims", int64_t{1}}}}, {x, {{1}, {0}}});
   EXPECT_THAT(mean.shape, ElementsAre(1, 3));
   EXPECT_THAT(mean.values, ElementsAre(1.5, 2.5, 3.5));
 }
@@ -133,6 +152,88 @@ TEST(Interpreter, HostileShapesAreRefused) {
   EXPECT_THROW(run(Dialect::kTensorFlow, {"f", "Fill", {}, {"f"}, {}}, {big, one}), Error);
   EXPECT_THROW(run(Dialect::kTensorFlow, {"t", "Tile", {}, {"t"}, {}}, {{{1}, {1}}, {{1}, {1e12}}}), Error);
   EXPECT_THROW(run(Dialect::kOnnx, {"g", "Gather", {}, {"g"}, {}}, {{{1}, {1}}, {{1}, {3}}}), Error);
+}
+
+int64_t peak_memory_bytes() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return int64_t{1024} * usage.ru_maxrss;
+}
+
+constexpr int64_t kMostMemory = int64_t{64} << 20;
+
+// A kilobyte that asks for 64 values of 4096x4096 in the place of the rendered pose.
+TEST(Exporters, MemoryDoesNotFollowTheShapesOfAHostileFile) {
+  OpGraph file;
+  file.source = "hostile.pb";
+  file.inputs = {{"image", {1, 4096, 4096, 3}}, {"pose", {1, 1, 2}}, {"valid", {1, 1}}};
+  file.constants.emplace("map", Tensor::from_f32({4}, std::vector<float>{1, 4096, 4096, 1}));
+  file.constants.emplace("one", Tensor::from_f32({}, std::vector<float>{1}));
+  Tensor axis(DType::kI64, {1});
+  axis.mutable_bytes()[0] = std::byte{3};
+  file.constants.emplace("axis", std::move(axis));
+  file.nodes.push_back({"filled", "Fill", {"map", "one"}, {"filled"}, {}});
+  file.nodes.push_back({"sum", "Sum", {"pose"}, {"sum"}, {}});
+  file.nodes.push_back({"r0", "Mul", {"filled", "sum"}, {"r0"}, {}});
+  for (int i = 1; i < 64; ++i) {
+    const std::string before = fmt::format("r{}", i - 1);
+    const std::string name = fmt::format("r{}", i);
+    file.nodes.push_back({name, "Add", {before, before}, {name}, {}});
+  }
+  file.nodes.push_back({"coords", "ConcatV2", {"image", "r63", "axis"}, {"coords"}, {}});
+  file.outputs = {"coords"};
+  file.finish();
+  const int64_t before = peak_memory_bytes();
+  EXPECT_THAT(refusal([&] { understand(file); }), HasSubstr("'r63' is not"));
+  EXPECT_LT(peak_memory_bytes() - before, kMostMemory);
+}
+
+// A value list of one number may stand for a whole constant.
+TEST(Exporters, MemoryDoesNotFollowRepeatedValues) {
+  tf::GraphDef file;
+  for (int i = 0; i < 32; ++i) {
+    tf::NodeDef& node = *file.add_node();
+    node.set_name(fmt::format("c{}", i));
+    node.set_op("Const");
+    tf::TensorProto& tensor = *(*node.mutable_attr())["value"].mutable_tensor();
+    tensor.set_dtype(tf::DT_FLOAT);
+    tensor.mutable_tensor_shape()->add_dim()->set_size(1000000);
+    tensor.add_float_val(1);
+  }
+  const std::string bytes = file.SerializeAsString();
+  const int64_t before = peak_memory_bytes();
+  EXPECT_THAT(refusal([&] { parse_graphdef(bytes, "hostile.pb"); }), HasSubstr("'c1'"));
+  EXPECT_LT(peak_memory_bytes() - before, kMostMemory);
+}
+
+// Both inputs of every addition are one value: what is needed must not double from one to the next.
+TEST(Interpreter, ValuesThatAreSharedAreComputedOnce) {
+  OpGraph graph;
+  graph.constants.emplace("r0", Tensor::from_f32({1, 2048}, std::vector<float>(2048, 1)));
+  for (int i = 1; i <= 40; ++i) {
+    const std::string before = fmt::format("r{}", i - 1);
+    graph.nodes.push_back({fmt::format("r{}", i), "Add", {before, before}, {fmt::format("r{}", i)}, {}});
+  }
+  Interpreter interpreter(graph, {});
+  const std::vector<int64_t> chosen{7, 0, 2047};
+  EXPECT_THAT(interpreter.elements("r40", chosen), ElementsAre(0x1p40, 0x1p40, 0x1p40));
+}
+
+TEST(Interpreter, PartsAndTheirOrder) {
+  const OpNode concat{"c", "Concat", {}, {"c"}, {{"axis", int64_t{1}}}};
+  const Computed joined = run(Dialect::kOnnx, concat, {{{2, 1}, {1, 2}}, {{2, 2}, {3, 4, 5, 6}}});
+  EXPECT_THAT(joined.shape, ElementsAre(2, 3));
+  EXPECT_THAT(joined.values, ElementsAre(1, 3, 4, 2, 5, 6));
+  const OpNode gather{"g", "Gather", {}, {"g"}, {{"axis", int64_t{1}}}};
+  const Computed taken = run(Dialect::kOnnx, gather, {{{2, 3}, {0, 1, 2, 3, 4, 5}}, {{2}, {2, -3}}});
+  EXPECT_THAT(taken.values, ElementsAre(2, 0, 5, 3));
+  const Computed tiled = run(Dialect::kTensorFlow, {"t", "Tile", {}, {"t"}, {}}, {{{1, 2}, {1, 2}}, {{2}, {2, 2}}});
+  EXPECT_THAT(tiled.values, ElementsAre(1, 2, 1, 2, 1, 2, 1, 2));
+  const Computed soft =
+      run(Dialect::kOnnx, {"s", "Softmax", {}, {"s"}, {{"axis", int64_t{0}}}}, {{{2, 2}, {5, 1, 5, 1}}});
+  EXPECT_THAT(soft.values, ElementsAre(0.5, 0.5, 0.5, 0.5));
+  const OpNode turn{"t", "Transpose", {}, {"t"}, {{"perm", std::vector<int64_t>{1, 0}}}};
+  EXPECT_THAT(run(Dialect::kOnnx, turn, {{{2, 2}, {1, 2, 3, 4}}}).values, ElementsAre(1, 3, 2, 4));
 }
 
 }  // namespace

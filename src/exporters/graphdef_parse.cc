@@ -47,16 +47,17 @@ std::span<T> writable(Tensor& tensor) {
   return {reinterpret_cast<T*>(bytes.data()), bytes.size() / sizeof(T)};
 }
 
-Tensor constant(const tf::TensorProto& proto, const std::string& where) {
+// `repeated`: elements of the file's constants so far that it does not store.
+Tensor constant(const tf::TensorProto& proto, const std::string& where, int64_t& repeated) {
   // A short value list may stand for many elements (the last one repeats): that far, and no further.
-  constexpr int64_t kMostRepeated = int64_t{1} << 24;
+  constexpr int64_t kMostRepeated = int64_t{1} << 20;
   const Shape shape = shape_of(proto.tensor_shape(), where);
   const int64_t count = element_count(shape);
   const int64_t stored = static_cast<int64_t>(proto.tensor_content().size()) + proto.float_val_size() +
                          proto.int_val_size() + proto.int64_val_size() + proto.double_val_size();
-  if (count > std::max<int64_t>(stored, kMostRepeated)) {
-    throw bad_input("{}: shape {} has more elements than the constant's {} bytes can hold", where, to_string(shape),
-                    stored);
+  if (count > stored && (repeated += count - stored) > kMostRepeated) {
+    throw bad_input("{}: with shape {} the file's constants have {} more elements than are stored, expected at most {}",
+                    where, to_string(shape), repeated, kMostRepeated);
   }
   const std::string& raw = proto.tensor_content();
   const bool is_raw = !raw.empty();
@@ -125,12 +126,12 @@ std::string value_name(const std::string& input) {
   return input.ends_with(":0") ? input.substr(0, input.size() - 2) : input;
 }
 
-void add_node(const tf::NodeDef& node, OpGraph& graph) {
+void add_node(const tf::NodeDef& node, OpGraph& graph, int64_t& repeated) {
   const std::string where = fmt::format("{}: node '{}' ({})", graph.source, node.name(), node.op());
   if (node.op() == "Const") {
     const auto value = node.attr().find("value");
     if (value == node.attr().end() || !value->second.has_tensor()) throw bad_input("{}: no attribute 'value'", where);
-    if (!graph.constants.emplace(node.name(), constant(value->second.tensor(), where)).second) {
+    if (!graph.constants.emplace(node.name(), constant(value->second.tensor(), where, repeated)).second) {
       throw bad_input("{}: the name is taken", where);
     }
     return;
@@ -159,7 +160,8 @@ OpGraph parse_graphdef(std::string_view bytes, const std::string& source) {
   OpGraph graph;
   graph.dialect = Dialect::kTensorFlow;
   graph.source = source;
-  for (const tf::NodeDef& node : file.node()) add_node(node, graph);
+  int64_t repeated = 0;
+  for (const tf::NodeDef& node : file.node()) add_node(node, graph, repeated);
   graph.finish();
   std::set<std::string_view> read;
   for (const OpNode& node : graph.nodes) read.insert(node.inputs.begin(), node.inputs.end());

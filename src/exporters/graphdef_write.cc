@@ -1,14 +1,11 @@
 #include "exporters/graphdef_write.h"
 
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
-
 #include <cmath>
 #include <cstring>
 #include <set>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "exporters/network_parts.h"
 #include "tensorflow_graph.pb.h"
 
 namespace posefix::exporters {
@@ -28,9 +25,7 @@ class Writer {
 
   std::string run() {
     const NodeId coords = graph_.find("coords_heatmap_px");
-    std::set<NodeId> needed;
-    collect(coords, needed);
-    for (const NodeId id : needed) {
+    for (const NodeId id : needed_for(graph_, coords)) {
       if (id == coords) continue;
       try {
         value_[id] = write_node(id);
@@ -41,28 +36,10 @@ class Writer {
     write_soft_argmax(graph_.node(coords));
     constexpr int kProducer = 1087;  // a GraphDef version of TensorFlow 1.15's time and later
     file_.mutable_versions()->set_producer(kProducer);
-    return serialised();
+    return serialised(file_);
   }
 
  private:
-  void collect(NodeId id, std::set<NodeId>& needed) const {  // nodes stand in topological order: one sweep backwards
-    needed.insert(id);
-    for (NodeId i = id; i >= 0; --i) {
-      if (!needed.contains(i)) continue;
-      for (const NodeId input : graph_.node(i).inputs) needed.insert(input);
-    }
-  }
-
-  std::string serialised() const {
-    std::string bytes;
-    google::protobuf::io::StringOutputStream stream(&bytes);
-    google::protobuf::io::CodedOutputStream coded(&stream);
-    coded.SetSerializationDeterministic(true);
-    file_.SerializeToCodedStream(&coded);
-    coded.Trim();
-    return bytes;
-  }
-
   // Nodes and their attributes.
   tf::NodeDef& node(const std::string& op, const std::string& name, const std::vector<std::string>& inputs) {
     if (!names_.insert(name).second) throw bad_input("the name '{}' is taken", name);
@@ -188,13 +165,7 @@ class Writer {
   }
 
   std::string write_weight(const Node& n) {
-    const auto found = weights_.find(n.name);
-    if (found == weights_.end()) throw bad_input("the weights do not hold it");
-    const Tensor value = found->second.to_f32();
-    if (value.shape() != n.type.shape) {
-      throw bad_input("its value is {}, expected {}", posefix::to_string(value.shape()),
-                      posefix::to_string(n.type.shape));
-    }
+    const Tensor value = weight_of(n, weights_);
     return constant(n.name, tf::DT_FLOAT, value.shape(), value.bytes().data(), value.bytes().size());
   }
 
@@ -206,9 +177,7 @@ class Writer {
   }
   // (pixel - coordinate)^2 along one axis.
   std::string squared_distance(const std::string& name, const std::string& coord, int64_t size, const Shape& shape) {
-    Floats pixels(static_cast<size_t>(size));
-    for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<float>(i);
-    const std::string grid = floats(name + "/grid", shape, pixels);
+    const std::string grid = floats(name + "/grid", shape, positions(size));
     return op("Square", name, {op("Sub", name + "/sub", {grid, coord})});
   }
   std::string write_rendering(const Node& n) {
@@ -309,12 +278,9 @@ class Writer {
     const std::string weights = op("Softmax", base + "/softmax", {flat});
     std::vector<std::string> parts;
     for (const bool is_y : {false, true}) {
-      Floats grid(static_cast<size_t>(pixels));
-      for (int64_t i = 0; i < pixels; ++i)
-        grid[static_cast<size_t>(i)] = static_cast<float>(is_y ? i / map[2] : i % map[2]);
       const std::string name = base + (is_y ? "/y" : "/x");
-      const std::string positions = floats(name + "/grid", {1, 1, pixels}, grid);
-      parts.push_back(sum(name, op("Mul", name + "/mul", {weights, positions}), 2, true));
+      const std::string grid = floats(name + "/grid", {1, 1, pixels}, pixel_positions(map[1], map[2], is_y));
+      parts.push_back(sum(name, op("Mul", name + "/mul", {weights, grid}), 2, true));
     }
     op("Mul", "mul_15", {concat(base, parts, 2), floats("mul_15/y", {}, {1.0F})});
   }
@@ -331,11 +297,6 @@ class Writer {
 
 std::string encode_graphdef(const Graph& graph, const NamedTensors& weights, const GraphDefOptions& options) {
   return Writer(graph, weights, options).run();
-}
-
-void write_graphdef(const std::filesystem::path& path, const Graph& graph, const NamedTensors& weights,
-                    const GraphDefOptions& options) {
-  write_file_atomically(path, encode_graphdef(graph, weights, options));
 }
 
 }  // namespace posefix::exporters

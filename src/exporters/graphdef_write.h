@@ -6,8 +6,6 @@
 // Conv2D (a strided one is Pad and VALID), Conv2DBackpropInput SAME, FusedBatchNormV3, Relu, MaxPool, BiasAdd.
 #pragma once
 
-#include <filesystem>
-
 #include "graph/graph.h"
 
 namespace posefix::exporters {
@@ -20,8 +18,7 @@ struct GraphDefOptions {
 
 // `graph` has the inputs and named nodes of model::build() (spread and logits are left out). Error (bad input) names
 // the node that cannot be written or the weight that is missing.
-void write_graphdef(const std::filesystem::path& path, const graph::Graph& graph, const NamedTensors& weights,
-                    const GraphDefOptions& options = {});
-std::string encode_graphdef(const graph::Graph& graph, const NamedTensors& weights, const GraphDefOptions& options);
+std::string encode_graphdef(const graph::Graph& graph, const NamedTensors& weights,
+                            const GraphDefOptions& options = {});
 
 }  // namespace posefix::exporters

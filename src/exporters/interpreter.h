@@ -1,39 +1,43 @@
-// Computes parts of an OpGraph on small arrays, to find out by trying what a group of foreign operators does.
+// Computes parts of an OpGraph, to find out by trying what a group of foreign operators does.
 //
 // Two parts of a pose network are plain arithmetic that every exporter writes in its own way: rendering the input pose
 // and turning heat maps into coordinates. Instead of matching patterns, the reader runs them on chosen inputs and
-// compares with the definition. Non-goals: speed, convolutions.
+// compares with the definition. Memory follows the elements that are asked for, not the shapes in the file. Non-goals:
+// speed, convolutions.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 
-#include "exporters/op_graph.h"
+#include "exporters/steps.h"
 
 namespace posefix::exporters {
 
-// Numbers of any type, as doubles; row-major.
-struct Array {
+// A value that replaces what the graph would compute: element i, row-major.
+struct Given {
   Shape shape;
-  std::vector<double> values;
+  std::function<double(int64_t i)> element;
 };
-
-Array to_array(const Tensor& tensor);
 
 class Interpreter {
  public:
-  // `graph` is borrowed. `given`: values that replace what the graph would compute for them.
-  Interpreter(const OpGraph& graph, std::map<std::string, Array> given);
-  // Error (bad input) names the node whose operator is unknown or whose inputs do not fit.
-  const Array& value(const std::string& name);
+  // `graph` is borrowed.
+  Interpreter(const OpGraph& graph, std::map<std::string, Given> given);
+  // Error (bad input) of all three names the node whose operator is unknown or whose inputs do not fit.
+  const Shape& shape(const std::string& value);
+  // The elements that are asked for, in that order.
+  std::vector<double> elements(const std::string& value, std::span<const int64_t> indices);
+  std::vector<double> all_elements(const std::string& value);
 
  private:
-  void compute(const OpNode& node);
-  const OpGraph& graph_;
-  std::map<std::string, Array, std::less<>> values_;
-};
+  size_t step_of(const std::string& value);
+  std::optional<size_t> known_step(const std::string& value);
+  void add(const OpNode& node);
 
-// One operator on its inputs (null: absent); `outputs` has one entry a name in node.outputs.
-void apply(const OpNode& node, Dialect dialect, const std::vector<const Array*>& in, std::vector<Array>& outputs);
+  const OpGraph& graph_;
+  Steps steps_;
+  std::map<std::string, size_t, std::less<>> by_name_;
+};
 
 }  // namespace posefix::exporters

@@ -6,7 +6,6 @@
 // ReduceSum, Reshape, Transpose, Gather, Concat, Split.
 #pragma once
 
-#include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
@@ -26,8 +25,6 @@ struct OnnxOptions {
 };
 
 // `graph` has the inputs and named nodes of model::build(). Error (bad input) names what cannot be written.
-void write_onnx(const std::filesystem::path& path, const graph::Graph& graph, const NamedTensors& weights,
-                const OnnxOptions& options = {});
-std::string encode_onnx(const graph::Graph& graph, const NamedTensors& weights, const OnnxOptions& options);
+std::string encode_onnx(const graph::Graph& graph, const NamedTensors& weights, const OnnxOptions& options = {});
 
 }  // namespace posefix::exporters

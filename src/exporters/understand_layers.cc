@@ -220,13 +220,10 @@ FeatureMap Understanding::convolution(const OpNode& node) {
 // TensorFlow's transposed convolution is told the size of its result: [B,H,W,C] or [H,W].
 void Understanding::check_result_size(const OpNode& node, const FeatureMap& x, int64_t stride) const {
   const Shape& type = model_.graph.node(x.node).type.shape;
-  constexpr int64_t kMost = int64_t{1} << 24;
-  if (type[1] * type[2] > kMost || type[1] * type[2] * type[3] > kMost) refuse(node, "its input is too large");
-  Array map{{1, type[1], type[2], type[3]}, {}};
+  Given map{{1, type[1], type[2], type[3]}, [](int64_t) { return 0.0; }};
   if (x.layout == Layout::kNchw) map.shape = {1, type[3], type[1], type[2]};
-  map.values.resize(static_cast<size_t>(element_count(map.shape)));
   Interpreter interpreter(file_, {{node.inputs[2], std::move(map)}});
-  const std::vector<double>& size = interpreter.value(node.inputs[0]).values;
+  const std::vector<double> size = interpreter.all_elements(node.inputs[0]);
   const size_t height = size.size() == 2 ? 0 : x.layout == Layout::kNhwc ? 1 : 2;
   const bool fits = (size.size() == 2 || size.size() == 4) && size[height] == static_cast<double>(type[1] * stride) &&
                     size[height + 1] == static_cast<double>(type[2] * stride);
@@ -310,8 +307,10 @@ FeatureMap Understanding::pad(const OpNode& node) {
   if (file_.dialect == Dialect::kOnnx) {
     if (node.text("mode", "constant") != "constant") refuse(node, "only zero padding is read");
     if (node.inputs.size() > 2 && !node.inputs[2].empty()) {
-      const Array value = to_array(constant(node, node.inputs[2]));
-      if (value.values.size() != 1 || value.values[0] != 0) refuse(node, "only zero padding is read");
+      const Tensor& value = constant(node, node.inputs[2]);
+      const bool is_zero =
+          value.count() == 1 && std::ranges::all_of(value.bytes(), [](std::byte b) { return b == std::byte{0}; });
+      if (!is_zero) refuse(node, "only zero padding is read");
     }
     if (pads.size() == 8) pads = {pads[0], pads[4], pads[1], pads[5], pads[2], pads[6], pads[3], pads[7]};
   }

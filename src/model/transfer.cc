@@ -190,7 +190,8 @@ class Transferrer {
     }
     if (complete) {
       result_.state = std::move(state);
-      result_.step = *steps;
+      result_.step = steps.value_or(0);
+      result_.step_known = result_.step < kMostCountedSteps;
     }
     for (const auto& [name, tensor] : source_.tensors) {
       if (shapes_.contains(name) || !is_training_state(name)) continue;
@@ -199,15 +200,16 @@ class Transferrer {
     }
   }
 
-  // beta2_power is 0.999^(t+1) after t steps.
+  // beta2_power is 0.999^(t+1) after t steps, multiplied up in float32; later it is too small to tell them.
   std::optional<int64_t> steps_of_adam() const {
     const auto power = source_.tensors.find("beta2_power");
     if (power == source_.tensors.end() || power->second.dtype() != DType::kF32 || power->second.count() != 1) {
       return std::nullopt;
     }
     const double value = power->second.f32()[0];
-    constexpr double kBeta2 = 0.999;
-    if (!(value > 0 && value < 1)) return std::nullopt;
+    constexpr double kBeta2 = 0.999F;
+    if (!(value >= 0 && value < 1)) return std::nullopt;
+    if (value < std::pow(kBeta2, kMostCountedSteps + 1)) return kMostCountedSteps;
     return std::max<int64_t>(0, std::llround(std::log(value) / std::log(kBeta2)) - 1);
   }
 

@@ -29,8 +29,12 @@ struct Transfer {
   NamedTensors variables;  // the network's
   NamedTensors state;      // "optimizer/m/NAME", "optimizer/v/NAME", if the file holds Adam's slots for all of it
   int64_t step = 0;        // optimiser steps behind `state`
+  bool step_known = true;  // false: at least `step`; see kMostCountedSteps
   std::vector<TransferRow> rows;
 };
+
+// The file tells Adam's steps by beta2_power = 0.999^(step + 1), which float32 holds for so many.
+inline constexpr int64_t kMostCountedSteps = 87000;
 
 // `initial`: a value for every variable that the file does not give in the network's shape; `joints`: names of the
 // network's. Without `partial`, variables that are missing or of another shape and tensors that the network does not

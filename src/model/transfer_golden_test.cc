@@ -2,9 +2,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/testing/project_folder.h"
@@ -78,6 +80,40 @@ TEST(TransferGolden, ImageNetWeightsAsTheReferenceTakesThem) {
               : initial.at(first_layer).f32()[static_cast<size_t>(i)];
       ASSERT_EQ(filter[static_cast<size_t>(i)], value) << i;
     }
+  }
+  EXPECT_GT(found, 0U);
+}
+
+// The reference's own training snapshot: everything is taken, Adam's slots and step number too.
+TEST(TransferGolden, ATrainingSnapshotComesWithItsState) {
+  const Json cases = Json::parse(std::ifstream(goldens() / "expected.json"));
+  size_t found = 0;
+  for (const auto& [name, expected] : cases.items()) {
+    std::map<std::string, Json> tensors;
+    for (const Json& tensor : expected.at("tensors")) tensors.emplace(tensor.at("name").get<std::string>(), tensor);
+    if (!tensors.contains("out/weights/Adam")) continue;
+    SCOPED_TRACE(name);
+    ++found;
+    const fs::path path = goldens() / expected.at("open").get<std::string>();
+    const TransferSource source{tensorfile::read_checkpoint(path), path.string(), {}};
+    std::string first_layer;
+    const int64_t joints = source.tensors.at("out/biases").count();
+    const graph::Graph graph = build(config_of(source.tensors, first_layer), joints);
+    const Transfer result = transfer(graph, initialise(graph, 3), {}, source, false);
+    for (const auto& [variable, value] : result.variables) {
+      EXPECT_TRUE(std::ranges::equal(value.bytes(), source.tensors.at(variable).bytes())) << variable;
+    }
+    size_t slots = 0;
+    for (const auto& [tensor, facts] : tensors)
+      slots += tensor.ends_with("/Adam") || tensor.ends_with("/Adam_1") ? 1 : 0;
+    EXPECT_EQ(result.state.size(), slots);
+    for (const auto& [key, value] : result.state) {
+      const bool mean = key.starts_with("optimizer/m/");
+      const std::string slot = key.substr(std::string("optimizer/m/").size()) + (mean ? "/Adam" : "/Adam_1");
+      EXPECT_TRUE(std::ranges::equal(value.bytes(), source.tensors.at(slot).bytes())) << slot;
+    }
+    const double power = source.tensors.at("beta1_power").f32()[0];
+    EXPECT_NEAR(std::pow(0.9, static_cast<double>(result.step + 1)), power, 1e-6 * power);
   }
   EXPECT_GT(found, 0U);
 }

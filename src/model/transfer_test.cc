@@ -65,12 +65,20 @@ TEST(Transfer, AdamsStateComesAlongWithItsStep) {
     source.tensors.emplace(name + "/Adam", tensor);
     source.tensors.emplace(name + "/Adam_1", tensor);
   }
-  const auto power = static_cast<float>(std::pow(0.999, 1235));
+  float power = 0.999F;  // as TensorFlow multiplies it up
+  for (int step = 0; step < 1234; ++step) power *= 0.999F;
   source.tensors.emplace("beta2_power", Tensor::from_f32({}, std::vector<float>{power}));
   const Transfer result = transfer(graph, initialise(graph, 1), {}, source, false);
   EXPECT_EQ(result.step, 1234);
+  EXPECT_TRUE(result.step_known);
   EXPECT_TRUE(result.state.contains("optimizer/m/out/weights"));
   EXPECT_TRUE(result.state.contains("optimizer/v/up3/BatchNorm/gamma"));
+  // After that many steps float32 has nothing left of the power.
+  source.tensors["beta2_power"] = Tensor::from_f32({}, std::vector<float>{1e-42F});
+  const Transfer long_run = transfer(graph, initialise(graph, 1), {}, source, false);
+  EXPECT_EQ(long_run.step, kMostCountedSteps);
+  EXPECT_FALSE(long_run.step_known);
+  EXPECT_FALSE(long_run.state.empty());
   source.tensors.erase("out/weights/Adam");
   EXPECT_TRUE(transfer(graph, initialise(graph, 1), {}, source, false).state.empty());
 }

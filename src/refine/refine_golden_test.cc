@@ -4,16 +4,11 @@
 
 #include <cmath>
 #include <map>
-#include <optional>
 
 #include "compiler/compile.h"
-#include "dataset/coco_annotations.h"
-#include "dataset/pose_results.h"
-#include "model/posefix_net.h"
-#include "pose/golden_test_files.h"
 #include "refine/refiner.h"
 #include "refine/selection.h"
-#include "tensorfile/checkpoint.h"
+#include "refine/testing/golden_case.h"
 
 namespace posefix::refine {
 namespace {
@@ -22,114 +17,10 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr double kBoxTolerance_px = 1e-3;
-constexpr double kCropTolerance_px = 2e-3;
-
-// Every file below the pictures' folder, to find a picture by the end of its path.
-const std::vector<std::string>& picture_paths() {
-  static const std::vector<std::string> paths = [] {
-    std::vector<std::string> all;
-    std::error_code error;
-    for (const auto& entry : fs::recursive_directory_iterator(pose::golden_data(), error)) {
-      if (entry.is_regular_file()) all.push_back(entry.path().generic_string());
-    }
-    return all;
-  }();
-  return paths;
-}
-
-// One case: what the files say and what follows from them.
-struct Case {
-  std::string name;
-  json persons, results;
-  dataset::CocoAnnotations annotations;
-  fs::path pictures;  // folder that the annotations' file names start from
-  image::CropSize size{0, 0};
-  int joints = 0;
-  bool ears_unused = false;  // PoseTrack's slots 3 and 4
-
-  std::string skeleton() const { return joints == 16 ? "mpii16" : ears_unused ? "posetrack17" : "coco17"; }
-  std::optional<double> nms() const { return joints == 16 ? std::nullopt : std::optional<double>(0.9); }
-};
-
-// "coco384" -> the longest NAME that the case's name starts with and that has NAME + suffix beside it.
-std::string file_of_family(const fs::path& folder, std::string name, const std::string& suffix) {
-  for (; !name.empty(); name.pop_back()) {
-    if (fs::exists(folder / (name + suffix))) return name + suffix;
-  }
-  return "";
-}
-
-// Width of the crop from one mapped joint: crop_px = (image_px - left) / width_of_crop_box * W.
-int crop_width(const json& person, const dataset::PoseResult& entry) {
-  const json& box = person["crop_box"];
-  for (size_t joint = 0; joint < entry.keypoints.size(); ++joint) {
-    const double inside =
-        (entry.keypoints[joint].x - box[0].get<double>()) / (box[2].get<double>() - box[0].get<double>());
-    if (entry.keypoints[joint].score > 0 && std::abs(inside) > 0.2) {
-      return static_cast<int>(std::lround(person["input_crop_px"][joint][0].get<double>() / inside / 32)) * 32;
-    }
-  }
-  return 0;
-}
-
-Case read_case(const fs::path& poses_file, const dataset::PoseResults& poses) {
-  const fs::path folder = poses_file.parent_path();
-  Case c;
-  c.name = poses_file.stem().string();
-  c.name.resize(c.name.size() - std::string("_poses").size());
-  c.persons = pose::read_golden(folder / (c.name + "_persons.json"));
-  c.results = pose::read_golden(folder / (c.name + "_results.json"));
-  std::string listing = file_of_family(folder, c.name, "_annotations.json");
-  if (listing.empty()) listing = file_of_family(folder, c.name, "_images.json");
-  c.annotations = dataset::read_coco_annotations(folder / listing);
-
-  const json& first = c.persons.at(0);
-  c.joints = static_cast<int>(first["valid"].size());
-  c.ears_unused = first["valid"] != json(std::vector<int>(first["valid"].size(), 1));
-  const int width = crop_width(first, poses.entries.at(first["index"].get<size_t>()));
-  c.size = {width / 3 * 4, width};
-
-  const std::string picture = first["imgpath"];
-  const std::string& file_name = c.annotations.find_image(first["image_id"])->file_name;
-  for (const std::string& path : picture_paths()) {
-    if (path.ends_with("/" + picture)) c.pictures = path.substr(0, path.size() - file_name.size() - 1);
-  }
-  EXPECT_FALSE(c.pictures.empty()) << picture << " is not below " << pose::golden_data();
-  return c;
-}
-
-std::string backbone_of(const NamedTensors& weights) {
-  for (const char* depth : {"152", "101", "50"}) {
-    if (weights.contains(std::string("resnet_v1_") + depth + "/conv1/weights")) return std::string("resnet") + depth;
-  }
-  return "";
-}
-
-// The model folder of the case's family, or the first one that holds a checkpoint of as many joints.
-NamedTensors read_weights(const fs::path& folder, const Case& c) {
-  std::vector<fs::path> folders;
-  const std::string own = file_of_family(folder, c.name, "_model");
-  if (!own.empty()) folders.push_back(folder / own);
-  for (const fs::path& other : pose::golden_files(folder, "_model")) folders.push_back(other);
-  for (const fs::path& model : folders) {
-    for (const fs::path& index : pose::golden_files(model, ".index")) {
-      NamedTensors weights = tensorfile::read_checkpoint(fs::path(index).replace_extension());
-      if (weights.at("out/weights").shape().back() == c.joints) return weights;
-    }
-  }
-  ADD_FAILURE() << folder << " holds no checkpoint of " << c.joints << " joints";
-  return {};
-}
 
 std::unique_ptr<runtime::Session> open_session(const fs::path& folder, const Case& c, const std::string& backend) {
-  const NamedTensors weights = read_weights(folder, c);
-  model::ModelConfig config;
-  config.backbone = backbone_of(weights);
-  config.width =
-      "1/" + std::to_string(64 / weights.at("resnet_v1_" + config.backbone.substr(6) + "/conv1/weights").shape()[3]);
-  if (config.width == "1/1") config.width = "1";
-  config.input_size = {c.size.height, c.size.width};
-  config.skeleton = c.skeleton();
+  const NamedTensors weights = tensorfile::read_checkpoint(checkpoint_of(folder, c));
+  const model::ModelConfig config = config_of(c, weights);
   const graph::Graph graph = model::build(config, c.joints);
   NamedTensors network;  // without the optimiser's slots
   for (const graph::NodeId id : graph.all(graph::Op::kWeight)) {

@@ -51,7 +51,8 @@ void add_options(Options& options, TrainConfig& c) {
               at_least(&c.accumulate, 1));
   options.add("train.seed", &c.seed, "of initial weights, order, augmentation and pose errors", at_least(&c.seed, 0));
   options.add("train.epochs", &c.epochs, "passes over the data", at_least(&c.epochs, 1));
-  options.add("train.start_from", &c.start_from, "snapshot to take the first weights from (see posefix init)");
+  options.add("train.start_from", &c.start_from,
+              "snapshot to start from (see posefix init): its weights; Adam's moments and step, if it has them");
   add_optimizer_options(options, c);
   options.add("train.batch_norm_decay", &c.batch_norm_decay, "of the moving averages",
               in_range(&c.batch_norm_decay, 0, 1));

@@ -17,7 +17,7 @@ struct TrainConfig {
   int64_t accumulate = 1;    // forward passes per optimiser step; divides batch_size
   int64_t seed = 1;
   int64_t epochs = 140;
-  std::string start_from;  // a snapshot whose variables the run starts with; "": fresh ones
+  std::string start_from;  // a snapshot whose variables, moments and step the run starts with; "": fresh ones
 
   std::string optimizer = "adam";  // adam (the reference's) or adamw
   double learning_rate = 5e-4;

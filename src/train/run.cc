@@ -10,6 +10,7 @@
 #include "torchgraph/device.h"
 #include "train/batch_file.h"
 #include "train/loop.h"
+#include "train/schedule.h"
 #include "train/training_data.h"
 
 namespace posefix::train {
@@ -45,11 +46,36 @@ struct RunConfig {
   }
 };
 
-NamedTensors starting_weights(const graph::Graph& graph, const TrainConfig& config) {
-  if (config.start_from.empty()) return model::initialise(graph, static_cast<uint64_t>(config.seed));
-  NamedTensors weights = tensorfile::read_snapshot(config.start_from).variables;
-  model::check_weights(graph, weights, config.start_from);
-  return weights;
+tensorfile::Snapshot starting_point(const graph::Graph& graph, const TrainConfig& config) {
+  tensorfile::Snapshot start;
+  if (config.start_from.empty()) {
+    start.variables = model::initialise(graph, static_cast<uint64_t>(config.seed));
+    return start;
+  }
+  start = tensorfile::read_snapshot(config.start_from);
+  model::check_weights(graph, start.variables, config.start_from);
+  return start;
+}
+
+// A starting point with an optimiser's moments is a run to go on with; one without them is weights alone.
+void begin_at(Trainer& trainer, const tensorfile::Snapshot& start, const TrainConfig& config, int64_t total_steps,
+              const std::function<void(const std::string&)>& log) {
+  const std::string& source = config.start_from;
+  if (source.empty()) return;
+  const auto moments = start.state.lower_bound("optimizer/m/");
+  if (moments == start.state.end() || !moments->first.starts_with("optimizer/m/")) {
+    log(fmt::format("start: weights of {}; it holds no moments, so the optimiser begins at step 0", source));
+    return;
+  }
+  trainer.restore(start, source);
+  if (trainer.steps() >= total_steps) {
+    throw bad_input(
+        "{}: has done {} steps, and the run has {} in all: raise train.epochs, or begin anew from its weights (posefix "
+        "init --from FILE --weights-only)",
+        source, trainer.steps(), total_steps);
+  }
+  log(fmt::format("start: weights, the optimiser's moments and the step number of {}: goes on after step {}", source,
+                  trainer.steps()));
 }
 
 void train_run(const RunRequest& request) {
@@ -64,11 +90,16 @@ void train_run(const RunRequest& request) {
   RunFolder folder(request.out, request.resume);
   const std::string resolved = config.options.resolved_yaml();
   write_file_atomically(folder.config(), resolved);
-  Trainer trainer(graph, starting_weights(graph, config.train), config.train, request.device);
+  const tensorfile::Snapshot start = starting_point(graph, config.train);
+  Trainer trainer(graph, start.variables, config.train, request.device);
   request.log(resolved.substr(0, resolved.rfind('\n')));
   request.log(fmt::format("device: {} (LibTorch {}), {} threads, {} persons to train on",
                           torchgraph::device_name(trainer.network().device()), torchgraph::libtorch_version(),
                           config.train.threads, data->samples_per_epoch()));
+  if (!std::filesystem::exists(folder.last())) {
+    const int64_t total_steps = run_length(config.train, data->samples_per_epoch()).total_steps;
+    begin_at(trainer, start, config.train, total_steps, request.log);
+  }
   LoopOptions options;
   options.stop_after = request.steps;
   options.config_yaml = config.reproducible_yaml();

@@ -166,11 +166,10 @@ void Trainer::restore(const tensorfile::Snapshot& snapshot, const std::string& s
   network_.import_variables(snapshot.variables);
   network_.import_flat(without_prefix(snapshot.state, "optimizer/m/"), adam_.mean(), source + ": optimizer/m");
   network_.import_flat(without_prefix(snapshot.state, "optimizer/v/"), adam_.square(), source + ": optimizer/v");
-  if (average_.defined()) {
-    at::Tensor values = network_.flat_values();
-    average_.copy_(values);
-    network_.import_flat(without_prefix(snapshot.state, "train/raw/"), values, source + ": train/raw");
-  }
+  at::Tensor values = network_.flat_values();
+  if (average_.defined()) average_.copy_(values);
+  const NamedTensors raw = without_prefix(snapshot.state, "train/raw/");  // none: made without averaging
+  if (!raw.empty()) network_.import_flat(raw, values, source + ": train/raw");
   const auto step = snapshot.metadata.find("posefix.step");
   if (step == snapshot.metadata.end()) throw bad_input("{}: metadata 'posefix.step' is missing", source);
   adam_.set_steps(std::stoll(step->second));

@@ -5,6 +5,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "model/transfer.h"
+#include "tensorfile/checkpoint.h"
 #include "torchgraph/layout.h"
 #include "torchgraph/testing/golden_network.h"
 #include "train/trainer.h"
@@ -201,6 +203,56 @@ TEST(TrainerGolden, ThreeStepsInDouble) {
   ASSERT_FALSE(files.empty()) << golden_folder("network");
   for (const auto& path : files) {
     check_three_steps(path, "training_float64.json", DType::kF64, false, kFloat64);
+  }
+}
+
+// As TensorFlow's Saver names the state of `trainer` after its steps.
+NamedTensors tensorflow_names(Trainer& trainer, const TrainConfig& config) {
+  tensorfile::Snapshot snapshot;
+  trainer.store(snapshot);
+  NamedTensors tensors = snapshot.variables;
+  for (const auto& [name, tensor] : snapshot.state) {
+    const bool mean = name.starts_with("optimizer/m/");
+    tensors.emplace(name.substr(std::string("optimizer/m/").size()) + (mean ? "/Adam" : "/Adam_1"), tensor);
+  }
+  for (const auto& [name, beta] : {std::pair{"beta1_power", config.beta1}, std::pair{"beta2_power", config.beta2}}) {
+    const double power = std::pow(beta, static_cast<double>(trainer.steps() + 1));
+    tensors.emplace(name, Tensor::from_f32({}, std::vector<float>{static_cast<float>(power)}));
+  }
+  return tensors;
+}
+
+// One golden step, a TensorFlow checkpoint with Adam's slots, another trainer from it: the other golden steps.
+TEST(TrainerGolden, ACheckpointWithAdamsSlotsGoesOn) {
+  const auto files = golden_files("network", "training_resnet.*\\.safetensors");
+  ASSERT_FALSE(files.empty()) << golden_folder("network");
+  for (const auto& path : files) {
+    SCOPED_TRACE(path.string());
+    const Case c = read_case("training.json");
+    const int64_t size = c.config.batch_size;
+    Trainer first(c.graph, c.start, c.config, "cpu");
+    first.compute_gradients(rows_of(c.inputs, 0, size));
+    first.update(c.config.learning_rate);
+    const auto checkpoint = std::filesystem::path(testing::TempDir()) / "adams_slots.ckpt";
+    tensorfile::write_checkpoint_v2(checkpoint, tensorflow_names(first, c.config));
+
+    const model::TransferSource source{tensorfile::read_checkpoint(checkpoint), checkpoint.string(), {}};
+    model::Transfer taken = model::transfer(c.graph, model::initialise(c.graph, 9), {}, source, false);
+    EXPECT_EQ(taken.step, 1);
+    const tensorfile::Snapshot start{taken.variables, taken.state, {{"posefix.step", std::to_string(taken.step)}}};
+    Trainer trainer(c.graph, start.variables, c.config, "cpu");
+    trainer.restore(start, "start");
+    const json& losses = c.facts.at("losses");
+    for (int64_t step = 1; step < static_cast<int64_t>(losses.size()); ++step) {
+      SCOPED_TRACE(step + 1);
+      const LossValues values = trainer.compute_gradients(rows_of(c.inputs, step * size, size));
+      compare_losses(losses[static_cast<size_t>(step)], values, kFloat32.loss);
+      trainer.update(c.config.learning_rate);
+      compare_after("after" + std::to_string(step + 1), c, read_safetensors(path), trainer.network().export_variables(),
+                    step + 1, kFloat32);
+    }
+    compare_moments(read_safetensors(path), trainer);
+    for (const char* suffix : {".index", ".data-00000-of-00001"}) std::filesystem::remove(checkpoint.string() + suffix);
   }
 }
 

@@ -1,10 +1,7 @@
 // The verb refine as a user meets it: what it writes, and how it refuses what it cannot use.
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <csignal>
@@ -15,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/testing/project_folder.h"
+#include "base/testing/run_program.h"
 #include "image/image.h"
 #include "image/testing/exif_jpeg.h"
 
@@ -47,23 +45,9 @@ class RefineCommand : public ::testing::Test {
 
   // Runs the program; its stdout and stderr are in log_. `meanwhile` gets the process id.
   int run(const std::vector<std::string>& arguments, const std::function<void(pid_t)>& meanwhile = {}) {
-    const fs::path log = folder_ / "log";
-    const pid_t child = ::fork();
-    if (child == 0) {
-      const int fd = ::open(log.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600);
-      ::dup2(fd, 1);
-      ::dup2(fd, 2);
-      std::vector<char*> argv{const_cast<char*>(POSEFIX_PROGRAM)};
-      for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-      argv.push_back(nullptr);
-      ::execv(POSEFIX_PROGRAM, argv.data());
-      ::_exit(127);
-    }
-    if (meanwhile) meanwhile(child);
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    log_ = read_file(log);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    ProgramResult result = run_program(POSEFIX_PROGRAM, arguments, meanwhile);
+    log_ = std::move(result.output);
+    return result.code;
   }
   int refine(const fs::path& pictures, const fs::path& poses, const std::vector<std::string>& more = {}) {
     std::vector<std::string> arguments{

@@ -10,7 +10,7 @@
 #include "base/rng.h"
 #include "base/threads.h"
 #include "cli/command.h"
-#include "compiler/open_model.h"
+#include "cli/network_file.h"
 
 namespace posefix::cli {
 namespace {
@@ -95,7 +95,7 @@ void print_layers(const std::vector<runtime::StepTime>& steps) {
 }
 
 void run(const Arguments& arguments) {
-  const auto session = compiler::open_model(arguments.model, arguments.session);
+  const auto session = open_network(arguments.model, arguments.session);
   const int64_t batch = arguments.session.max_batch;
   const int threads = arguments.session.threads > 0 ? arguments.session.threads : available_cores();
   Persons persons(session->info(), batch);
@@ -125,7 +125,7 @@ void run(const Arguments& arguments) {
 
 std::function<void()> setup(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
-  app.add_option("model", arguments->model, "plan or snapshot")->required();
+  app.add_option("model", arguments->model, "plan, snapshot, .pb or .onnx")->required();
   app.add_option("--batch", arguments->session.max_batch, "persons at a time")->capture_default_str();
   app.add_option("--threads", arguments->session.threads, "0: all cores")->capture_default_str();
   app.add_option("--backend", arguments->session.backend, "cpu, reference or torch; default: what the plan is for");

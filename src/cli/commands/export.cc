@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "cli/command.h"
 #include "cli/network_file.h"
 #include "exporters/graphdef_write.h"
@@ -55,14 +56,15 @@ void export_onnx(const ExportFlags& flags, const NetworkFile& network) {
   } else if (flags.flip) {
     throw bad_input("{}: carries no skeleton, so --flip does not know which joints to swap", flags.model);
   }
-  exporters::write_onnx(flags.out, network.graph, network.weights, options);
+  write_file_atomically(flags.out, exporters::encode_onnx(network.graph, network.weights, options));
 }
 
 void run(const ExportFlags& flags) {
   require_onnx(flags);
   const NetworkFile network = read_network_file(flags.model);
   if (flags.format == "pb") {
-    exporters::write_graphdef(flags.out, network.graph, network.weights, {.batch = flags.batch});
+    write_file_atomically(flags.out,
+                          exporters::encode_graphdef(network.graph, network.weights, {.batch = flags.batch}));
   } else if (flags.format == "onnx") {
     export_onnx(flags, network);
   } else if (flags.format == "tf-v1") {

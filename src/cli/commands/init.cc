@@ -23,7 +23,9 @@ struct InitFlags {
   std::string out;
   std::string from;
   std::vector<std::string> set;
+  int64_t step = -1;
   bool partial = false;
+  bool weights_only = false;
   bool json = false;
 };
 
@@ -73,7 +75,8 @@ void print_table(const InitFlags& flags, const model::Transfer& transfer) {
   std::map<std::string, int64_t> counts;
   for (const model::TransferRow& row : transfer.rows) ++counts[row.outcome];
   if (flags.json) {
-    nlohmann::ordered_json json = {{"from", flags.from}, {"counts", counts}, {"step", transfer.step}};
+    nlohmann::ordered_json json = {
+        {"from", flags.from}, {"counts", counts}, {"step", transfer.step}, {"step_known", transfer.step_known}};
     for (const model::TransferRow& row : transfer.rows) {
       json["rows"].push_back({{"outcome", row.outcome}, {"name", row.name}, {"detail", row.detail}});
     }
@@ -87,7 +90,24 @@ void print_table(const InitFlags& flags, const model::Transfer& transfer) {
     if (!expected) std::printf("  %-8s %-64s %s\n", row.outcome.c_str(), row.name.c_str(), row.detail.c_str());
   }
   if (!transfer.state.empty()) {
-    std::printf("Adam's state after %lld steps was taken over\n", static_cast<long long>(transfer.step));
+    std::printf("Adam's state after %s%lld steps was taken over%s\n", transfer.step_known ? "" : "at least ",
+                static_cast<long long>(transfer.step),
+                transfer.step_known ? "" : "; give the exact number with --step for the schedule");
+  }
+}
+
+// What is taken of the file's training state, as the flags want it.
+void choose_state(const InitFlags& flags, model::Transfer& transfer) {
+  if (flags.weights_only) {
+    for (model::TransferRow& row : transfer.rows) {
+      if (row.outcome == "state") row = {"dropped", row.name, "--weights-only"};
+    }
+    transfer.state.clear();
+    transfer.step = 0;
+  } else if (flags.step >= 0) {
+    if (transfer.state.empty()) throw bad_input("--step: {} holds no state of Adam's to go with it", flags.from);
+    transfer.step = flags.step;
+    transfer.step_known = true;
   }
 }
 
@@ -105,6 +125,7 @@ void run(const InitFlags& flags) {
     const model::TransferSource source = read_source(flags.from);
     model::Transfer transfer = model::transfer(graph, model::initialise_rest(graph, seed, source.tensors),
                                                skeleton.joints, source, flags.partial);
+    choose_state(flags, transfer);
     print_table(flags, transfer);
     snapshot.variables = std::move(transfer.variables);
     snapshot.state = std::move(transfer.state);
@@ -126,6 +147,11 @@ std::function<void()> setup(CLI::App& app) {
                  "whole PoseFix");
   app.add_option("--set", flags->set, "key=value, over the configuration")->take_all();
   app.add_flag("--partial", flags->partial, "take what fits from a file of another network");
+  const auto weights_only = app.add_flag("--weights-only", flags->weights_only,
+                                         "leave out Adam's state: train.start_from then begins at step 0");
+  app.add_option("--step", flags->step, "optimiser steps behind Adam's state, where the file does not tell them")
+      ->check(CLI::NonNegativeNumber)
+      ->excludes(weights_only);
   app.add_flag("--json", flags->json, "print what was taken as JSON");
   return [flags] { run(*flags); };
 }

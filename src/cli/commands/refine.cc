@@ -16,8 +16,6 @@
 #include "cli/command.h"
 #include "cli/exif_option.h"
 #include "cli/network_file.h"
-#include "compiler/compile.h"
-#include "compiler/open_model.h"
 #include "dataset/pose_results.h"
 #include "refine/refiner.h"
 #include "refine/selection.h"
@@ -205,15 +203,12 @@ std::unique_ptr<runtime::Session> open_on_cpu(const Flags& flags, const fs::path
   options.backend = "cpu";
   options.device.clear();
   options.max_batch = max_batch;
-  if (!is_exported_model(file)) return compiler::open_model(file, options);
-  const NetworkFile network = read_network_file(file);
-  const compiler::ModelTexts texts{network.config_yaml, network.skeleton_yaml};
-  return runtime::open_session(compiler::compile(network.graph, network.weights, texts, {}), options);
+  return open_network(file, options);
 }
 
 std::unique_ptr<runtime::Session> open(const Flags& flags) {
   constexpr int kRetries = 3;
-  if (flags.on_error == "stop") return compiler::open_model(flags.model, flags.session);
+  if (flags.on_error == "stop") return open_network(flags.model, flags.session);
   runtime::RecoveryOptions recovery;
   recovery.log = [](const std::string& line) { fmt::print(stderr, "\nrefine: {}\n", line); };
   if (flags.on_error == "retry") {
@@ -223,8 +218,8 @@ std::unique_ptr<runtime::Session> open(const Flags& flags) {
       return open_on_cpu(flags, file, max_batch);
     };
   }
-  return std::make_unique<runtime::RecoveringSession>(
-      [&flags] { return compiler::open_model(flags.model, flags.session); }, recovery);
+  return std::make_unique<runtime::RecoveringSession>([&flags] { return open_network(flags.model, flags.session); },
+                                                      recovery);
 }
 
 void run(const Flags& flags) {
@@ -256,7 +251,8 @@ void run(const Flags& flags) {
 
 std::function<void()> setup(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
-  app.add_option("MODEL", flags->model, "offline model (.plan, .om) or snapshot (.safetensors, compiled in memory)")
+  app.add_option("MODEL", flags->model,
+                 "offline model (.plan, .om), or snapshot (.safetensors), .pb or .onnx, which are compiled in memory")
       ->required();
   app.add_option("--images", flags->images, "folder of pictures");
   app.add_option("--image", flags->image, "one picture instead of a folder");

@@ -1,0 +1,135 @@
+// Operators that compute: element by element, reductions, softmax.
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "base/error.h"
+#include "exporters/steps.h"
+
+namespace posefix::exporters {
+namespace {
+
+using Binary = double (*)(double, double);
+using Unary = double (*)(double);
+using Combine = std::function<double(std::span<const double>)>;
+
+size_t add_binary(Steps& steps, size_t left, size_t right, Binary f) {
+  Step step;
+  step.shape = broadcast_shape(steps[left].shape, steps[right].shape);
+  step.inputs = {left, right};
+  step.needs = [a = broadcast_index(steps[left].shape, step.shape),
+                b = broadcast_index(steps[right].shape, step.shape)](int64_t i, std::vector<Need>& needs) {
+    needs.push_back({0, a(i)});
+    needs.push_back({1, b(i)});
+  };
+  step.combine = [f](std::span<const double> values) { return f(values[0], values[1]); };
+  return steps.add(std::move(step));
+}
+
+size_t add_unary(Steps& steps, size_t in, Unary f) {
+  Step step;
+  step.shape = steps[in].shape;
+  step.inputs = {in};
+  step.needs = [](int64_t i, std::vector<Need>& needs) { needs.push_back({0, i}); };
+  step.combine = [f](std::span<const double> values) { return f(values[0]); };
+  return steps.add(std::move(step));
+}
+
+size_t add_reduction(Steps& steps, size_t in, const std::vector<int64_t>& axes, bool keep, Combine combine) {
+  const Shape& from = steps[in].shape;
+  const Shape strides = strides_of(from);
+  std::vector<bool> reduced(from.size(), false);
+  for (const int64_t axis : axes) reduced[axis_of(axis, from.size())] = true;
+  AffineIndex start;  // first element of a group
+  AffineIndex inside;
+  Step step;
+  int64_t count = 1;
+  for (size_t d = 0; d < from.size(); ++d) {
+    AffineIndex& index = reduced[d] ? inside : start;
+    index.shape.push_back(from[d]);
+    index.step.push_back(strides[d]);
+    if (!reduced[d] || keep) step.shape.push_back(reduced[d] ? 1 : from[d]);
+    if (reduced[d] && (__builtin_mul_overflow(count, from[d], &count) || count > kMostElements)) {
+      throw bad_input("a reduction of {} over {} axes", to_string(from), axes.size());
+    }
+  }
+  step.inputs = {in};
+  step.needs = [start, inside, count](int64_t i, std::vector<Need>& needs) {
+    const int64_t first = start(i);
+    for (int64_t k = 0; k < count; ++k) needs.push_back({0, first + inside(k)});
+  };
+  step.combine = std::move(combine);
+  return steps.add(std::move(step));
+}
+
+double sum(std::span<const double> values) {
+  double result = 0;
+  for (const double value : values) result += value;
+  return result;
+}
+double mean(std::span<const double> values) { return sum(values) / static_cast<double>(values.size()); }
+double largest(std::span<const double> values) {
+  return values.empty() ? -HUGE_VAL : *std::max_element(values.begin(), values.end());
+}
+
+size_t add_softmax(Steps& steps, size_t in, int64_t axis) {
+  const size_t top = add_reduction(steps, in, {axis}, true, largest);
+  const size_t raised = add_binary(steps, in, top, [](double a, double b) { return std::exp(a - b); });
+  const size_t total = add_reduction(steps, raised, {axis}, true, sum);
+  return add_binary(steps, raised, total, [](double a, double b) { return a / b; });
+}
+
+const std::map<std::string, Binary, std::less<>>& binaries() {
+  static const std::map<std::string, Binary, std::less<>> rules{
+      {"Add", [](double a, double b) { return a + b; }},
+      {"AddV2", [](double a, double b) { return a + b; }},
+      {"Sub", [](double a, double b) { return a - b; }},
+      {"Mul", [](double a, double b) { return a * b; }},
+      {"Div", [](double a, double b) { return a / b; }},
+      {"RealDiv", [](double a, double b) { return a / b; }},
+      {"Pow", [](double a, double b) { return std::pow(a, b); }},
+      {"SquaredDifference", [](double a, double b) { return (a - b) * (a - b); }}};
+  return rules;
+}
+
+const std::map<std::string, Unary, std::less<>>& unaries() {
+  static const std::map<std::string, Unary, std::less<>> rules{{"Square", [](double a) { return a * a; }},
+                                                               {"Sqrt", [](double a) { return std::sqrt(a); }},
+                                                               {"Exp", [](double a) { return std::exp(a); }},
+                                                               {"Neg", [](double a) { return -a; }},
+                                                               {"Relu", [](double a) { return std::max(a, 0.0); }},
+                                                               {"Cast", [](double a) { return a; }},
+                                                               {"Identity", [](double a) { return a; }},
+                                                               {"StopGradient", [](double a) { return a; }}};
+  return rules;
+}
+
+// The axes that are reduced: an input, an attribute, or all.
+std::vector<int64_t> reduced_axes(const OpNode& node, const StepInputs& in, const Steps& steps) {
+  if (in.size() > 1 && in[1]) return steps.integers(*in[1]);
+  std::vector<int64_t> all;
+  for (size_t d = 0; d < steps[required(in, 0)].shape.size(); ++d) all.push_back(static_cast<int64_t>(d));
+  return node.integers("axes", all);
+}
+
+}  // namespace
+
+std::optional<std::vector<size_t>> add_arithmetic(const OpNode& node, Dialect dialect, const StepInputs& in,
+                                                  Steps& steps) {
+  const bool onnx = dialect == Dialect::kOnnx;
+  if (const auto found = binaries().find(node.op); found != binaries().end()) {
+    return {{add_binary(steps, required(in, 0), required(in, 1), found->second)}};
+  }
+  if (const auto found = unaries().find(node.op); found != unaries().end()) {
+    return {{add_unary(steps, required(in, 0), found->second)}};
+  }
+  if (node.op == "Softmax") return {{add_softmax(steps, required(in, 0), onnx ? node.integer("axis", -1) : -1)}};
+  const bool is_mean = node.op == "Mean" || node.op == "ReduceMean";
+  if (is_mean || node.op == "Sum" || node.op == "ReduceSum") {
+    const bool keep = onnx ? node.integer("keepdims", 1) != 0 : node.integer("keep_dims", 0) != 0;
+    return {{add_reduction(steps, required(in, 0), reduced_axes(node, in, steps), keep, is_mean ? mean : sum)}};
+  }
+  return std::nullopt;
+}
+
+}  // namespace posefix::exporters
