@@ -1,10 +1,13 @@
 #include "tensorfile/safetensors.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "base/crc32c.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "tensorfile/safetensors_header.h"
@@ -16,6 +19,32 @@ using Json = nlohmann::json;
 using OrderedJson = nlohmann::ordered_json;
 
 constexpr size_t kAlignment = 64;
+constexpr std::string_view kNoChecksum = "00000000";
+
+// Offset of the checksum's digits in the header's text; npos without. A quote inside a string is escaped, so nothing
+// but the key itself looks like this.
+size_t checksum_offset(std::string_view header) {
+  const std::string key = fmt::format("\"{}\":\"", kChecksumKey);
+  const size_t found = header.find(key);
+  const size_t begin = found + key.size();
+  return found == std::string_view::npos || header.size() - begin < kNoChecksum.size() ? std::string_view::npos : begin;
+}
+
+void verify_checksum(std::span<const std::byte> bytes, std::string_view header, const std::string& file) {
+  const size_t digits = checksum_offset(header);
+  if (digits == std::string_view::npos) return;
+  const std::string stored(header.substr(digits, kNoChecksum.size()));
+  const size_t begin = 8 + digits;
+  uint32_t crc = crc32c(kNoChecksum, crc32c(bytes.first(begin)));
+  crc = crc32c(bytes.subspan(begin + kNoChecksum.size()), crc);
+  const std::string actual = fmt::format("{:08x}", crc);
+  if (actual != stored) {
+    throw bad_input(
+        "{}: its checksum is {}, expected {}: bytes changed after it was written. Copy it again, or use an older "
+        "snapshot of the run; if another program rewrote it on purpose, it must drop the metadata '{}'",
+        file, actual, stored, kChecksumKey);
+  }
+}
 
 // The specification forbids gaps and overlap; both are signs of a damaged header.
 void check_layout(std::vector<SafeTensorsEntry>& entries, uint64_t data_offset, uint64_t data_bytes,
@@ -151,6 +180,7 @@ SafeTensors parse_safetensors(std::span<const std::byte> bytes, const std::strin
         header_bytes, bytes.size());
   }
   const std::string_view json(reinterpret_cast<const char*>(bytes.data()) + 8, header_bytes);
+  verify_checksum(bytes, json, name);
   SafeTensorsHeader header = parse_safetensors_header(json, name);
   const std::span<const std::byte> data = bytes.subspan(8 + header_bytes);
   check_layout(header.entries, 8 + header_bytes, data.size(), name);
@@ -169,8 +199,16 @@ SafeTensors read_safetensors(const std::filesystem::path& path) {
 void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
                        const std::map<std::string, std::string>& metadata) {
   const std::vector<SafeTensorsEntry> entries = lay_out(tensors, path);
-  const std::string header = header_text(entries, metadata, path);
+  std::map<std::string, std::string> written = metadata;
+  const auto checksum = written.find(kChecksumKey);
+  if (checksum != written.end()) checksum->second = kNoChecksum;
+  std::string header = header_text(entries, written, path);
   const uint64_t header_bytes = header.size();
+  if (checksum != written.end()) {
+    uint32_t crc = crc32c(header, crc32c(std::as_bytes(std::span(&header_bytes, 1))));
+    for (const SafeTensorsEntry& entry : entries) crc = crc32c(tensors.at(entry.name).bytes(), crc);
+    header.replace(checksum_offset(header), kNoChecksum.size(), fmt::format("{:08x}", crc));
+  }
   AtomicFile file(path);
   file.write(std::as_bytes(std::span(&header_bytes, 1)));
   file.write(header);

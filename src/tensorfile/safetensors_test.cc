@@ -155,6 +155,30 @@ TEST(SafeTensors, WhatTheFormatCannotHoldIsRefused) {
   EXPECT_FALSE(std::filesystem::exists(scratch("no.safetensors")));
 }
 
+TEST(Snapshot, AFlippedByteIsRefused) {
+  Snapshot snapshot;
+  snapshot.variables.emplace("a/weights", Tensor(DType::kF32, {3, 5}));
+  snapshot.metadata["posefix.step"] = "7";
+  const std::filesystem::path path = scratch("flipped.safetensors");
+  write_snapshot(path, snapshot);
+  EXPECT_EQ(read_snapshot(path).metadata, snapshot.metadata);
+  const std::string good = read_file(path);
+  const size_t key = good.find(kChecksumKey);
+  ASSERT_NE(key, std::string::npos);
+  for (size_t i = 0; i < good.size(); ++i) {
+    // The checksum's own name: nothing else is damaged when that is.
+    if (i + 1 >= key && i < key + 18) continue;
+    std::string damaged = good;
+    damaged[i] = static_cast<char>(damaged[i] ^ 1);
+    write_file_atomically(path, damaged);
+    EXPECT_NE(message_of([&] { read_snapshot(path); }), "nothing was thrown") << "byte " << i;
+  }
+  std::string damaged = good;
+  damaged.back() = static_cast<char>(damaged.back() ^ 1);
+  write_file_atomically(path, damaged);
+  EXPECT_THAT(message_of([&] { read_snapshot(path); }), HasSubstr("older snapshot of the run"));
+}
+
 TEST(Snapshot, VariablesAndStateComeBackApart) {
   Snapshot snapshot;
   snapshot.variables.emplace("out/biases", Tensor(DType::kF32, {17}));

@@ -28,6 +28,7 @@ Snapshot read_snapshot(const std::filesystem::path& path) {
   SafeTensors file = read_safetensors(path);
   Snapshot snapshot;
   snapshot.metadata = std::move(file.metadata);
+  snapshot.metadata.erase(kChecksumKey);
   for (auto& [name, tensor] : file.tensors) {
     (is_state(name) ? snapshot.state : snapshot.variables).emplace(name, std::move(tensor));
   }
@@ -41,7 +42,9 @@ void write_snapshot(const std::filesystem::path& path, const Snapshot& snapshot)
     PFX_CHECK(is_state(name));
     all.emplace(name, tensor);
   }
-  write_safetensors(path, all, snapshot.metadata);
+  std::map<std::string, std::string> metadata = snapshot.metadata;
+  metadata[kChecksumKey] = "";
+  write_safetensors(path, all, metadata);
 }
 
 }  // namespace posefix::tensorfile

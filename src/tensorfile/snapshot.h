@@ -1,8 +1,8 @@
 // A snapshot: a model's variables by their TF-slim names with what is needed to use them.
 //
 // On disk a safetensors file. Metadata keys: "posefix.config" (resolved YAML), "posefix.skeleton" (skeleton YAML),
-// "posefix.step", and whatever training adds. Names that start with "optimizer/" or "train/" are not variables of the
-// network: training state.
+// "posefix.step", the file's checksum (see safetensors.h; not in `metadata` here), and whatever training adds. Names
+// that start with "optimizer/" or "train/" are not variables of the network: training state.
 #pragma once
 
 #include <filesystem>

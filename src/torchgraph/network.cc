@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
+#include <c10/util/Exception.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -39,6 +40,26 @@ const Tensor& find_weight(const NamedTensors& weights, const graph::Node& node, 
   return found->second;
 }
 
+// Whether every op of a training step has a kernel for the type on the device.
+void check_precision(DType precision, const at::Device& device) {
+  const c10::AutoGradMode grad_mode(true);
+  const at::TensorOptions low = at::TensorOptions().dtype(scalar_type(precision)).device(device);
+  const at::TensorOptions f32 = at::TensorOptions().dtype(at::kFloat).device(device);
+  try {
+    const at::Tensor filter = at::ones({4, 4, 4, 4}, f32).requires_grad_();
+    const at::Tensor scale = at::ones({4}, f32).requires_grad_();
+    at::Tensor x = conv2d(at::ones({2, 4, 8, 8}, low), filter.to(low), {}, 1, {1, 1, 1, 1});
+    x = at::relu(at::batch_norm(x, scale, scale, at::zeros({4}, f32), at::ones({4}, f32), true, 0.1, 1e-5, true));
+    x = conv_transpose2d_same(max_pool(x, 3, 2, {1, 1, 1, 1}), filter.to(low), {}, 2);
+    (x + scale.view({1, -1, 1, 1})).sum().backward();
+  } catch (const c10::Error& error) {
+    const std::string reason = error.what_without_backtrace();
+    throw bad_input(
+        "train.precision {}: LibTorch {} cannot train in it on device {} ({}); use f32 or another of f32, bf16, f16",
+        dtype_name(precision), libtorch_version(), device_name(device), reason.substr(0, reason.find('\n')));
+  }
+}
+
 }  // namespace
 
 Network::Network(graph::Graph graph, const NamedTensors& weights, const NetworkOptions& options)
@@ -46,6 +67,7 @@ Network::Network(graph::Graph graph, const NamedTensors& weights, const NetworkO
   if (options.dtype != DType::kF32 && options.dtype != DType::kF64) {
     throw bad_input("a network's variables are f32 or f64, not {}", dtype_name(options.dtype));
   }
+  if (options.precision != DType::kF32) check_precision(options.precision, device_);
   lay_out_variables();
   import_variables(weights);
 }
@@ -176,6 +198,10 @@ at::Tensor Network::run_step(const PlanStep& step, const std::vector<at::Tensor>
   const graph::Node& node = graph_.node(step.node);
   const graph::Attributes& attrs = node.attrs;
   const auto in = [&](size_t i) -> const at::Tensor& { return values[static_cast<size_t>(step.inputs.at(i))]; };
+  // What a convolution reads, in its precision; the gradient comes back in the original type.
+  const bool low = mode == Mode::kTraining && options_.precision != DType::kF32;
+  const auto operand = [&](size_t i) { return low ? in(i).to(scalar_type(options_.precision)) : in(i); };
+  const auto bias = [&] { return attrs.has_bias ? operand(2) : at::Tensor(); };
   const auto finish = [&](at::Tensor y) {
     if (attrs.has_residual) y = y + in(step.inputs.size() - 1);
     return attrs.relu ? at::relu_(y) : y;
@@ -192,9 +218,9 @@ at::Tensor Network::run_step(const PlanStep& step, const std::vector<at::Tensor>
     case Op::kPad:
       return pad(in(0), step.pads);
     case Op::kConv2d:
-      return finish(conv2d(in(0), in(1), attrs.has_bias ? in(2) : at::Tensor(), attrs.stride, step.pads));
+      return finish(conv2d(operand(0), operand(1), bias(), attrs.stride, step.pads));
     case Op::kConvTranspose2d:
-      return finish(conv_transpose2d_same(in(0), in(1), attrs.has_bias ? in(2) : at::Tensor(), attrs.stride));
+      return finish(conv_transpose2d_same(operand(0), operand(1), bias(), attrs.stride));
     case Op::kBatchNorm: {
       const bool trains = mode == Mode::kTraining && in(1).requires_grad();
       return at::batch_norm(in(0), in(1), in(2), in(3), in(4), trains, 1 - options_.batch_norm_decay, attrs.epsilon,

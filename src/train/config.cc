@@ -63,6 +63,9 @@ void add_options(Options& options, TrainConfig& c) {
   options.add("train.log_every", &c.log_every, "steps between lines of metrics.jsonl", at_least(&c.log_every, 1));
   options.add("train.threads", &c.threads, "compute threads; 0 = all cores. Results depend on the number",
               at_least(&c.threads, 0));
+  options.add("train.precision", &c.precision,
+              "of convolutions and feature maps: f32, bf16, f16 (with dynamic loss scaling)",
+              one_of(&c.precision, {"f32", "bf16", "f16"}));
   options.add("train.channels_last", &c.channels_last, "keep feature maps in NHWC memory order");
 }
 

@@ -38,10 +38,11 @@ struct TrainConfig {
                                     // The snapshot's variables are then the averages.
   std::vector<std::string> frozen;  // prefixes of variables that stay as they are
 
-  int64_t snapshot_every = 500;  // steps
-  int64_t log_every = 10;        // steps between lines of metrics.jsonl
-  int64_t threads = 0;           // of LibTorch; 0: all cores. Results depend on it, so it is stored resolved.
-  bool channels_last = false;    // memory order of feature maps
+  int64_t snapshot_every = 500;   // steps
+  int64_t log_every = 10;         // steps between lines of metrics.jsonl
+  int64_t threads = 0;            // of LibTorch; 0: all cores. Results depend on it, so it is stored resolved.
+  bool channels_last = false;     // memory order of feature maps
+  std::string precision = "f32";  // of feature maps: f32, bf16 or f16; see torchgraph/network.h
 };
 
 void add_options(Options& options, TrainConfig& config);

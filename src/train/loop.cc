@@ -88,7 +88,12 @@ class Loop {
     const LossValues losses = trainer_.compute_gradients(batch);
     if (!losses.finite()) stop_for_loss(batch, losses);
     const double rate = learning_rate(config_, length_, trainer_.steps());
+    const int64_t skipped = trainer_.loss_scale().skipped();
     trainer_.update(rate);
+    if (trainer_.loss_scale().skipped() > skipped) {
+      options_.report(fmt::format("step {}: gradients overflowed f16; step skipped, loss scale now {}",
+                                  trainer_.steps(), trainer_.loss_scale().value()));
+    }
     window_.add(losses, waited_s);
     const int64_t done = trainer_.steps();
     progress_.update(done * config_.batch_size, fmt::format("step {}, loss {:.3f}", done, losses.total()));

@@ -104,7 +104,7 @@ class LoopTest : public testing::Test {
 };
 
 TEST_F(LoopTest, InterruptedRunsEndInTheBytesOfAnUninterruptedOne) {
-  for (const char* variant : {"adam", "adamw", "ema", "frozen", "accumulate", "clip", "cosine"}) {
+  for (const char* variant : {"adam", "adamw", "ema", "frozen", "accumulate", "clip", "cosine", "bf16"}) {
     SCOPED_TRACE(variant);
     config_ = TrainConfig{};
     SetUp();
@@ -115,6 +115,7 @@ TEST_F(LoopTest, InterruptedRunsEndInTheBytesOfAnUninterruptedOne) {
     if (name == "accumulate") config_.accumulate = 2;
     if (name == "clip") config_.clip_norm = 0.5;
     if (name == "cosine") config_.schedule = "cosine", config_.warmup_epochs = 0.5;
+    if (name == "bf16") config_.precision = "bf16";
     run("whole", 6, false);
     run("parts", 1, false);
     run("parts", 4, true);

@@ -22,6 +22,7 @@ torchgraph::NetworkOptions network_options(const TrainConfig& config, const std:
   torchgraph::NetworkOptions options;
   options.device = device;
   options.dtype = dtype;
+  options.precision = dtype_from_name(config.precision).value();
   options.batch_norm_decay = config.batch_norm_decay;
   options.channels_last = config.channels_last;
   options.frozen = config.frozen;
@@ -50,7 +51,8 @@ Trainer::Trainer(const graph::Graph& graph, const NamedTensors& weights, const T
                  const std::string& device, DType dtype)
     : config_(config),
       network_(graph, weights, network_options(config, device, dtype)),
-      adam_(config, network_.flat_values(), network_.trainable_count(), network_.decaying_count()) {
+      adam_(config, network_.flat_values(), network_.trainable_count(), network_.decaying_count()),
+      scales_loss_(config.precision == "f16") {
   const Shape& image = graph.node(graph.find("image")).type.shape;
   height_ = image.at(1);
   width_ = image.at(2);
@@ -89,8 +91,10 @@ LossValues Trainer::backward(const Part& part) {
   const Losses losses = pose_losses(values[0], values[1], targets);
   const LossValues result{losses.heatmap.item<double>(), losses.coord.item<double>(), 0};
   if (result.finite()) {
-    const at::Tensor total = losses.heatmap + losses.coord;
-    (config_.accumulate > 1 ? total / static_cast<double>(config_.accumulate) : total).backward();
+    at::Tensor total = losses.heatmap + losses.coord;
+    if (config_.accumulate > 1) total = total / static_cast<double>(config_.accumulate);
+    if (scales_loss_) total = total * loss_scale_.value();
+    total.backward();
   }
   return result;
 }
@@ -107,6 +111,7 @@ LossValues Trainer::compute_gradients(const sample::Batch& batch) {
     mean.coord += values.coord / parts;
     if (!values.finite()) return mean;
   }
+  if (scales_loss_) gradients.mul_(1 / loss_scale_.value());
   if (config_.optimizer == "adam" && config_.weight_decay > 0) {
     mean.l2 = add_weight_decay(network_.flat_values(), gradients, network_.decaying_count(), config_.weight_decay);
   }
@@ -117,9 +122,14 @@ double Trainer::update(double rate) {
   const c10::NoGradGuard no_grad;
   at::Tensor gradients = network_.flat_gradients();
   double gradient_norm = 0;
-  if (config_.clip_norm > 0) {
-    gradient_norm = l2_norm(gradients);
-    if (gradient_norm > config_.clip_norm) gradients.mul_(config_.clip_norm / gradient_norm);
+  if (config_.clip_norm > 0 || scales_loss_) gradient_norm = l2_norm(gradients);
+  if (scales_loss_) {
+    const bool finite = std::isfinite(gradient_norm);
+    loss_scale_.update(finite);
+    if (!finite) return gradient_norm;
+  }
+  if (config_.clip_norm > 0 && gradient_norm > config_.clip_norm) {
+    gradients.mul_(config_.clip_norm / gradient_norm);
   }
   at::Tensor values = network_.flat_values();
   adam_.step(values, gradients, rate);
@@ -159,6 +169,7 @@ void Trainer::store(tensorfile::Snapshot& snapshot) {
       snapshot.state.emplace("train/raw/" + name, std::exchange(variable, tensor));
     }
   }
+  if (scales_loss_) snapshot.state.emplace("train/loss_scale", loss_scale_.state());
   snapshot.metadata["posefix.step"] = fmt::format("{}", steps());
 }
 
@@ -172,7 +183,12 @@ void Trainer::restore(const tensorfile::Snapshot& snapshot, const std::string& s
   if (!raw.empty()) network_.import_flat(raw, values, source + ": train/raw");
   const auto step = snapshot.metadata.find("posefix.step");
   if (step == snapshot.metadata.end()) throw bad_input("{}: metadata 'posefix.step' is missing", source);
-  adam_.set_steps(std::stoll(step->second));
+  if (scales_loss_) {
+    const auto scale = snapshot.state.find("train/loss_scale");
+    if (scale == snapshot.state.end()) throw bad_input("{}: 'train/loss_scale' is missing", source);
+    loss_scale_.restore(scale->second);
+  }
+  adam_.set_steps(std::stoll(step->second) - loss_scale_.skipped());
 }
 
 }  // namespace posefix::train

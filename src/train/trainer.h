@@ -1,6 +1,7 @@
 // One optimiser step: losses, gradients, update. No files, no schedule, no loop.
 //
-// Invariant: between steps the state is exactly variables + Adam's moments and step number (+ averaged weights).
+// Invariant: between steps the state is exactly variables + Adam's moments and step number (+ averaged weights)
+// (+ the loss scale).
 #pragma once
 
 #include <span>
@@ -13,6 +14,7 @@
 #include "torchgraph/network.h"
 #include "train/adam.h"
 #include "train/config.h"
+#include "train/loss_scale.h"
 
 namespace posefix::train {
 
@@ -35,13 +37,15 @@ class Trainer {
   // is not finite there was no backward pass; the caller must not update().
   LossValues compute_gradients(const sample::Batch& batch);
   // Clips, then one optimiser step with that rate. Returns the gradient's norm before clipping, or 0 if not asked for.
+  // f16: a step whose gradients overflowed changes nothing but the loss scale and the number of steps.
   double update(double rate);
 
   // The whole batch as the network's inputs, on the CPU.
   torchgraph::Network::Inputs inputs(const sample::Batch& batch) const;
 
   torchgraph::Network& network() { return network_; }
-  int64_t steps() const { return adam_.steps(); }
+  int64_t steps() const { return adam_.steps() + loss_scale_.skipped(); }
+  const LossScale& loss_scale() const { return loss_scale_; }
 
   // variables and state of a snapshot; and back (Error (bad input) names what is missing or does not fit).
   void store(tensorfile::Snapshot& snapshot);
@@ -64,6 +68,8 @@ class Trainer {
   TrainConfig config_;
   torchgraph::Network network_;
   Adam adam_;
+  bool scales_loss_;  // f16
+  LossScale loss_scale_;
   at::Tensor average_;  // flat averaged weights; undefined without
   int64_t height_;
   int64_t width_;
