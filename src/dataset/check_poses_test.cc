@@ -1,5 +1,6 @@
 #include "dataset/check_poses.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -19,7 +20,7 @@ CocoAnnotations twenty_people() {
   set.joints = 1;
   for (int64_t id = 0; id < 20; ++id) {
     set.image_index[id] = set.images.size();
-    set.images.push_back({id, "p" + std::to_string(id) + ".jpg", 100, 100});
+    set.images.push_back({id, fmt::format("p{}.jpg", id), 100, 100});
     Annotation person;
     person.id = person.image_id = id;
     person.bbox = {10, 10, 50, 50};
