@@ -173,7 +173,9 @@ Detections read_detections(const std::filesystem::path& path, int joints, Thread
   dataset::expect_pose_list(json);
   const size_t bracket = json.mark().offset;
   const size_t first = text.find('{', bracket);
-  const int wanted = std::min(pool.threads(), static_cast<int>(text.size() / kSmallestPart_bytes) + 1);
+  // A few parts a thread, so that none waits long for the others.
+  const int most = pool.threads() > 1 ? 4 * pool.threads() : 1;
+  const int wanted = std::min(most, static_cast<int>(text.size() / kSmallestPart_bytes) + 1);
   Detections detections;
   if (wanted > 1 && first != std::string_view::npos &&
       std::all_of(text.begin() + static_cast<ptrdiff_t>(bracket) + 1, text.begin() + static_cast<ptrdiff_t>(first),
