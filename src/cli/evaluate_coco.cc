@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <future>
 #include <map>
 
 #include "base/error.h"
@@ -110,9 +111,16 @@ class CocoEvaluation {
  public:
   CocoEvaluation(const EvaluateRequest& request, const pose::Skeleton& skeleton, ThreadPool& pool)
       : request_(request), skeleton_(skeleton), pool_(pool), has_baseline_(!request.baseline.empty()) {
-    annotations_ = dataset::read_coco_annotations(request.annotations);
-    results_ = evaluate_file(request.results);
-    if (has_baseline_) baseline_ = evaluate_file(request.baseline);
+    // Both files at once where there is a thread to spare.
+    std::future<dataset::CocoAnnotations> annotations =
+        std::async(pool.threads() > 1 ? std::launch::async : std::launch::deferred,
+                   [&] { return dataset::read_coco_annotations(request.annotations); });
+    evaluate::Detections results = evaluate::read_detections(request.results, skeleton.size(), pool);
+    annotations_ = annotations.get();
+    results_ = evaluated(std::move(results));
+    if (has_baseline_) {
+      baseline_ = evaluated(evaluate::read_detections(request.baseline, skeleton.size(), pool));
+    }
   }
 
   Json json() const {
@@ -133,12 +141,11 @@ class CocoEvaluation {
   }
 
  private:
-  Evaluated evaluate_file(const std::filesystem::path& file) const {
-    Evaluated evaluated;
-    evaluated.detections = evaluate::read_detections(file, skeleton_.size(), pool_);
-    evaluated.matches = evaluate::match(annotations_, evaluated.detections, skeleton_.sigmas, pool_, has_baseline_);
-    evaluated.curves = evaluate::figures(evaluated.matches);
-    return evaluated;
+  Evaluated evaluated(evaluate::Detections detections) const {
+    Evaluated result{std::move(detections), {}, {}};
+    result.matches = evaluate::match(annotations_, result.detections, skeleton_.sigmas, pool_, has_baseline_);
+    result.curves = evaluate::figures(result.matches);
+    return result;
   }
 
   evaluate::ErrorDiagnosis diagnose(const Evaluated& evaluated) const {

@@ -23,6 +23,7 @@ std::string format_of_name(const std::filesystem::path& path) {
 // Findings of one picture, kept apart so that the report does not depend on which thread was first.
 struct PictureOutcome {
   std::vector<Finding> findings;
+  bool missing = false;
   bool unreadable = false;
   bool exif_rotated = false;
 };
@@ -33,18 +34,21 @@ PictureOutcome check_picture(const AnnotatedImage& image, const PictureLocator& 
   const auto add = [&](Severity severity, const char* kind, std::string message) {
     outcome.findings.push_back({severity, kind, std::move(message)});
   };
-  std::filesystem::path path;
+  std::optional<std::filesystem::path> path;
   try {
-    path = locator.find(image.id);
+    path = locator.find_if_there(image.id);
+    outcome.missing = !path;
   } catch (const Error& error) {
-    outcome.unreadable = true;
     add(Severity::kError, "pictures that are missing",
         fmt::format("{} ({}: /images/{}/file_name)", error.what(), annotations, index));
+  }
+  if (!path) {
+    outcome.unreadable = true;
     return outcome;
   }
   PictureFacts facts;
   try {
-    facts = probe(path, deep);
+    facts = probe(*path, deep);
   } catch (const Error& error) {
     outcome.unreadable = true;
     add(Severity::kError, "pictures that cannot be read", error.what());
@@ -52,20 +56,39 @@ PictureOutcome check_picture(const AnnotatedImage& image, const PictureLocator& 
   }
   outcome.exif_rotated = facts.exif_orientation != 1;
   if (facts.damage) add(Severity::kWarning, "damaged pictures", *facts.damage);
-  const std::string by_name = format_of_name(path);
+  const std::string by_name = format_of_name(*path);
   if (!by_name.empty() && by_name != facts.format) {
     add(Severity::kWarning, "pictures with another ending",
-        fmt::format("{}: byte 0: the content is {}, the name says {}", path.string(), facts.format, by_name));
+        fmt::format("{}: byte 0: the content is {}, the name says {}", path->string(), facts.format, by_name));
   }
   if (image.width > 0 && (facts.width != image.width || facts.height != image.height)) {
     const bool fits_turned = facts.exif_orientation >= 5 && facts.width == image.height && facts.height == image.width;
     add(Severity::kWarning, "pictures of another size",
-        fmt::format("{}: {} x {}, but {}: /images/{} says {} x {}; {}", path.string(), facts.width, facts.height,
+        fmt::format("{}: {} x {}, but {}: /images/{} says {} x {}; {}", path->string(), facts.width, facts.height,
                     annotations, index, image.width, image.height,
                     fits_turned ? "the size fits if the EXIF orientation is read the other way (--exif apply|ignore)"
                                 : "the joints would not fit"));
   }
   return outcome;
+}
+
+// What lies in the folder instead is looked up for the messages that are shown, not for thousands.
+void report_missing(const CocoAnnotations& annotations, const std::vector<PictureOutcome>& outcomes,
+                    const PictureLocator& locator, CheckReport& report) {
+  size_t reported = 0;
+  for (size_t i = 0; i < outcomes.size(); ++i) {
+    if (!outcomes[i].missing) continue;
+    std::string message;
+    if (reported++ < CheckReport::kShown) {
+      try {
+        (void)locator.find(annotations.images[i].id);
+      } catch (const Error& error) {
+        message = error.what();
+      }
+    }
+    report.error("pictures that are missing",
+                 fmt::format("{} ({}: /images/{}/file_name)", message, annotations.path, i));
+  }
 }
 
 }  // namespace
@@ -81,6 +104,7 @@ void check_pictures(const CocoAnnotations& annotations, const std::filesystem::p
       outcomes[i] = check_picture(annotations.images[i], locator, annotations.path, i, probe, deep);
     }
   });
+  report_missing(annotations, outcomes, locator, report);
   PictureSummary summary;
   summary.folder = folder.string();
   for (size_t i = 0; i < outcomes.size(); ++i) {

@@ -1,6 +1,7 @@
 #include "dataset/check_poses.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <functional>
@@ -165,6 +166,28 @@ class PoseCheck {
   CheckReport& report_;
 };
 
+// Pictures with fewer or more poses than people to train on.
+struct TrainSetCounts {
+  const char* kind;
+  const char* meaning;
+  size_t people = 0;
+  std::vector<std::string> images = {};
+};
+
+// An estimator misses a person now and then. Where more than a tenth differs, the file is of another set or cut short.
+void report_counts(const std::string& path, const TrainSetCounts& counts, size_t people, CheckReport& report) {
+  constexpr size_t kShown = 3;
+  if (counts.people == 0) return;
+  if (10 * counts.people > people) {
+    for (const std::string& image : counts.images) report.error(counts.kind, fmt::format("{}: /: {}", path, image));
+    return;
+  }
+  const auto shown = counts.images.begin() + static_cast<ptrdiff_t>(std::min(kShown, counts.images.size()));
+  report.warning(counts.kind, fmt::format("{}: /: {} of {} {} ({}{})", path, counts.people, people, counts.meaning,
+                                          fmt::join(counts.images.begin(), shown, ", "),
+                                          shown == counts.images.end() ? "" : ", ..."));
+}
+
 }  // namespace
 
 void check_poses(const PoseResults& poses, std::span<const CocoAnnotations* const> sets, CheckReport& report) {
@@ -187,16 +210,26 @@ void check_train_set_poses(const PoseResults& poses, const CocoAnnotations& anno
   }
   std::unordered_map<size_t, size_t> people;
   for (const Person& person : training_people(annotations, nullptr)) ++people[person.image];
+  TrainSetCounts missing{"train-set poses missing",
+                         "people to train on have no pose: the estimator missed them, and "
+                         "they are trained on with synthesised errors alone"};
+  TrainSetCounts extra{"train-set poses too many",
+                       "poses too many for the people to train on: of each person's box the "
+                       "best fitting is taken"};
+  size_t wanted = 0;
   for (size_t i = 0; i < annotations.images.size(); ++i) {
     const auto expected = people.find(i);
     const size_t want = expected == people.end() ? 0 : expected->second;
     const auto have_entry = found.find(annotations.images[i].id);
     const size_t have = have_entry == found.end() ? 0 : have_entry->second;
+    wanted += want;
     if (have == want) continue;
-    report.error(have < want ? "train-set poses missing" : "train-set poses too many",
-                 fmt::format("{}: /: image {} ({}) has {} poses for {} people to train on", poses.path,
-                             annotations.images[i].id, annotations.images[i].file_name, have, want));
+    TrainSetCounts& counts = have < want ? missing : extra;
+    counts.people += have < want ? want - have : have - want;
+    counts.images.push_back(fmt::format("image {} ({}) has {} poses for {} people to train on",
+                                        annotations.images[i].id, annotations.images[i].file_name, have, want));
   }
+  for (const TrainSetCounts& counts : {missing, extra}) report_counts(poses.path, counts, wanted, report);
 }
 
 }  // namespace posefix::dataset

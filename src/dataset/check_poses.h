@@ -14,7 +14,8 @@ namespace posefix::dataset {
 // category. Adds a summary.
 void check_poses(const PoseResults& poses, std::span<const CocoAnnotations* const> sets, CheckReport& report);
 
-// Poses on the training set, matched by box: every picture needs as many as it has people to train on.
+// Poses on the training set, matched by box: every picture should have as many as it has people to train on. A warning
+// when the estimator missed up to a tenth of the people, or found as many that are none; an error beyond that.
 void check_train_set_poses(const PoseResults& poses, const CocoAnnotations& annotations, CheckReport& report);
 
 }  // namespace posefix::dataset

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstring>
+
+#include "dataset/json_number.h"
 
 namespace posefix::dataset {
 namespace {
@@ -57,53 +59,22 @@ int hex4(std::string_view digits) {
   return error == std::errc() && end == digits.data() + 4 ? static_cast<int>(value) : -1;
 }
 
-constexpr double kPowersOfTen[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                                   1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-
-// Digits at p, fewer than eight (8: eight or more), and their value. Reads eight bytes at once (little-endian): a byte
-// that is no digit sets its high bit, and digits become a number by adding neighbours, then pairs, then fours.
-size_t short_digits(const char* p, uint64_t& value) {
-  static_assert(std::endian::native == std::endian::little);
-  uint64_t text = 0;
-  std::memcpy(&text, p, sizeof text);
-  text ^= 0x3030303030303030;
-  const uint64_t others = ((text + 0x7676767676767676) | text) & 0x8080808080808080;
-  if (others == 0) return 8;
-  const auto count = static_cast<size_t>(std::countr_zero(others)) / 8;
-  if (count == 0) return 0;
-  text <<= 64 - 8 * count;
-  text = text * 10 + (text >> 8);
-  value = (((text & 0x000000FF000000FF) * 0x000F424000000064) +
-           (((text >> 16) & 0x000000FF000000FF) * 0x0000271000000001)) >>
-          32;
-  return count;
-}
-
-// The common case: up to seven digits on either side of the point, no exponent, not at the very end of the text.
-// Steps over the number if it is one.
-bool read_short_number(const char*& at, const char* end, double& value) {
-  constexpr ptrdiff_t kReach = 25;
-  static constexpr uint64_t kShift[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000};
-  const char* p = at;
-  if (end - p < kReach) return false;
-  const bool negative = *p == '-';
-  p += negative;
-  uint64_t whole = 0;
-  size_t count = short_digits(p, whole);
-  if (count == 0 || count == 8 || (count > 1 && *p == '0')) return false;
-  p += count;
-  double result = static_cast<double>(whole);
-  if (*p == '.') {
-    uint64_t fraction = 0;
-    count = short_digits(++p, fraction);
-    if (count == 0 || count == 8) return false;
-    p += count;
-    result = static_cast<double>(whole * kShift[count] + fraction) / kPowersOfTen[count];
+// Steps over "[number, ...]" from the opening bracket on; take(value) gets each. Only short numbers, with a space after
+// every comma or after none: null for anything else, and then `take` has got some of them already.
+template <typename Take>
+const char* short_number_list(const char* p, const char* end, Take&& take) {
+  double value = 0;
+  ++p;
+  if (!read_short_number(p, end, value)) return nullptr;
+  take(value);
+  const ptrdiff_t gap = p[1] == ' ' ? 2 : 1;
+  while (*p == ',') {
+    if (gap == 2 && p[1] != ' ') return nullptr;
+    p += gap;
+    if (!read_short_number(p, end, value)) return nullptr;
+    take(value);
   }
-  if (*p == 'e' || *p == 'E') return false;
-  value = negative ? -result : result;
-  at = p;
-  return true;
+  return *p == ']' ? p + 1 : nullptr;
 }
 
 }  // namespace
@@ -123,7 +94,7 @@ JsonCursor::JsonCursor(std::string_view text, std::string file)
 }
 
 // Hot loops read through a local pointer: a char may alias p_, which would then be stored at every step.
-void JsonCursor::skip_space() {
+void JsonCursor::skip_spaces() {
   const char* p = p_;
   const char* const end = end_;
   while (p != end && static_cast<unsigned char>(*p) <= ' ' && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
@@ -142,13 +113,6 @@ char JsonCursor::peek() {
   if (c == '/' || c == '#') syntax_error(offset(), "JSON knows no comments");
   if (c == ',' || c == ']' || c == '}') syntax_error(offset(), fmt::format("'{}' where a value should stand", c));
   syntax_error(offset(), fmt::format("{} where a value should stand", describe_next()));
-}
-
-bool JsonCursor::take(char c) {
-  skip_space();
-  if (p_ == end_ || *p_ != c) return false;
-  ++p_;
-  return true;
 }
 
 void JsonCursor::expect(char c, const char* what) {
@@ -334,32 +298,24 @@ std::string JsonCursor::string() {
 }
 
 void JsonCursor::numbers(std::vector<double>& values) {
-  // Without a look at the place of each number; whatever is unusual is read again by array().
-  if (peek() == '[') {
-    values.clear();
-    const char* p = p_ + 1;
-    const char* const end = end_;
-    const auto space = [&] {
-      while (p != end && *p == ' ') ++p;
-    };
-    double value = 0;
-    for (;;) {
-      space();
-      if (!read_short_number(p, end, value)) break;
-      values.push_back(value);
-      space();
-      if (p == end) break;
-      if (*p == ',') {
-        ++p;
-      } else if (*p == ']') {
-        p_ = p + 1;
-        return;
-      } else {
-        break;
-      }
-    }
-  }
   values.clear();
+  if (peek() == '[') {
+    // Without a look at the place of each number; whatever is unusual is read again by array().
+    std::array<double, 64> block;
+    size_t count = 0;
+    const char* const after = short_number_list(p_, end_, [&](double value) {
+      block[count++] = value;
+      if (count < block.size()) return;
+      values.insert(values.end(), block.begin(), block.end());
+      count = 0;
+    });
+    if (after != nullptr) {
+      values.insert(values.end(), block.begin(), block.begin() + static_cast<ptrdiff_t>(count));
+      p_ = after;
+      return;
+    }
+    values.clear();
+  }
   array([&](size_t) { values.push_back(number()); });
 }
 
@@ -419,8 +375,13 @@ std::string_view JsonCursor::skip() {
     first = false;
     bool has_escapes = false;
     switch (const char c = peek()) {
-      case '{':
       case '[':
+        if (const char* after = short_number_list(p_, end_, [](double) {}); after != nullptr) {
+          p_ = after;
+          break;
+        }
+        [[fallthrough]];
+      case '{':
         ++p_;
         if (open_.size() >= kDeepest) syntax_error(offset() - 1, fmt::format("nested deeper than {}", kDeepest));
         open_.push_back(c == '{' ? '}' : ']');

@@ -82,8 +82,17 @@ class JsonCursor {
     size_t index;
   };
 
-  void skip_space();
-  bool take(char c);  // skips white space first
+  void skip_space() {
+    if (p_ == end_ || static_cast<unsigned char>(*p_) <= ' ') skip_spaces();
+  }
+  void skip_spaces();
+  // Skips white space first.
+  bool take(char c) {
+    skip_space();
+    if (p_ == end_ || *p_ != c) return false;
+    ++p_;
+    return true;
+  }
   void expect(char c, const char* what);
   // After '[' or '{' (already taken): whether a member follows; consumes the separator or the closing bracket.
   bool next_member(bool first, char close);

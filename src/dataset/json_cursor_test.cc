@@ -1,8 +1,10 @@
 #include "dataset/json_cursor.h"
 
+#include <fmt/ranges.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "base/rng.h"
@@ -43,6 +45,31 @@ TEST(JsonCursor, NumbersAreCorrectlyRounded) {
   for (int i = 0; i < 20000; ++i) {
     const std::string text = fmt::format("{:.{}f}", rng.uniform(-2000, 2000), 1 + i % 18);
     ASSERT_EQ(number_of(text), std::strtod(text.c_str(), nullptr)) << text;
+    ASSERT_EQ(number_of(text + std::string(30, ' ')), std::strtod(text.c_str(), nullptr)) << text;
+  }
+}
+
+// Every mixture of lengths, signs and separators, so that each way of reading a number is taken in turn.
+TEST(JsonCursor, ListsOfNumbersAreCorrectlyRounded) {
+  const char* separators[] = {",", ", ", ",  ", " ,\n"};
+  Rng rng(3, 0, 0);
+  for (int i = 0; i < 3000; ++i) {
+    const std::string separator = separators[rng.below(4)];
+    std::vector<std::string> numbers;
+    for (uint32_t n = rng.below(90); n-- > 0;) {
+      const double scale = std::pow(10.0, rng.below(10));
+      numbers.push_back(rng.below(50) == 0 ? "-2.5e-3"
+                                           : fmt::format("{:.{}f}", rng.uniform(-0.2, 1) * scale, rng.below(9)));
+    }
+    const std::string text = fmt::format("[{}]{:30}", fmt::join(numbers, separator), "");
+    std::vector<double> values;
+    JsonCursor json(text, "a.json");
+    json.numbers(values);
+    ASSERT_EQ(values.size(), numbers.size()) << text;
+    for (size_t n = 0; n < numbers.size(); ++n) {
+      ASSERT_EQ(values[n], std::strtod(numbers[n].c_str(), nullptr)) << text << ": " << n;
+    }
+    ASSERT_EQ(skip_message(text), "accepted") << text;
   }
 }
 
@@ -157,7 +184,7 @@ TEST(JsonCursor, GoesBackAfterAnError) {
 TEST(JsonCursor, AgreesWithAnotherParserOnDamagedText) {
   // The other parser also refuses numbers beyond double, which is no matter of grammar: exponents stay small.
   const std::string good =
-      R"([{"image_id": 7, "k": [1.5, -2.5e0, 0.25], "s": "a\u00e9\"", "n": null, "b": true}, {}, [[]], ""])";
+      R"([{"image_id": 7, "k": [1.5, -2.5e0, 0.25], "l": [1.5, 0, 0.25, -0.5, 7], "s": "a\u00e9\"", "n": null, "b": true}, {}, [[]], ""])";
   Rng rng(2, 0, 0);
   for (int i = 0; i < 20000; ++i) {
     std::string text = good;

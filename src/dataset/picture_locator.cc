@@ -26,7 +26,7 @@ bool is_inside(const std::string& file_name) {
 PictureLocator::PictureLocator(std::filesystem::path folder, const CocoAnnotations* annotations)
     : folder_(std::move(folder)), annotations_(annotations) {}
 
-std::filesystem::path PictureLocator::find(int64_t image_id, const std::optional<std::string>& file_name) const {
+std::vector<std::string> PictureLocator::names_of(int64_t image_id, const std::optional<std::string>& file_name) const {
   std::vector<std::string> names;
   const AnnotatedImage* image = annotations_ != nullptr ? annotations_->find_image(image_id) : nullptr;
   if (image != nullptr) names.push_back(image->file_name);
@@ -42,19 +42,39 @@ std::filesystem::path PictureLocator::find(int64_t image_id, const std::optional
     for (const char* extension : {".jpg", ".jpeg", ".png"})
       names.push_back(fmt::format("{:012}{}", image_id, extension));
   }
+  return names;
+}
 
+std::optional<std::filesystem::path> PictureLocator::find_if_there(int64_t image_id) const {
+  return first_of(names_of(image_id, std::nullopt));
+}
+
+std::optional<std::filesystem::path> PictureLocator::first_of(const std::vector<std::string>& names) const {
   std::error_code ignored;
   for (const std::string& name : names) {
     std::filesystem::path path = folder_ / name;
     if (std::filesystem::is_regular_file(path, ignored)) return path;
   }
+  return std::nullopt;
+}
+
+std::filesystem::path PictureLocator::find(int64_t image_id, const std::optional<std::string>& file_name) const {
+  const std::vector<std::string> names = names_of(image_id, file_name);
+  if (std::optional<std::filesystem::path> path = first_of(names)) return *path;
+  std::error_code ignored;
   if (!std::filesystem::is_directory(folder_, ignored)) {
     throw bad_input("image {}: the picture folder {} does not exist", image_id, folder_.string());
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(folder_, ignored)) {
+    if (!entry.is_directory(ignored) || !std::filesystem::is_regular_file(entry.path() / names.front(), ignored))
+      continue;
+    throw bad_input("image {}: no picture {}; it lies in {}: is that the picture folder?", image_id,
+                    (folder_ / names.front()).string(), entry.path().string());
   }
   const std::string similar = files_like(folder_, names.front());
   throw bad_input("image {}: no picture {}{}{}; {}", image_id, (folder_ / names.front()).string(),
                   names.size() > 1 ? ", nor " : "", fmt::join(names.begin() + 1, names.end(), ", "),
-                  similar.empty() ? "the folder is empty" : "in the folder lie " + similar);
+                  similar.empty() ? "the folder holds no files" : "in the folder lie " + similar);
 }
 
 }  // namespace posefix::dataset

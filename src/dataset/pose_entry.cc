@@ -21,7 +21,7 @@ enum FieldBit : unsigned {
 std::string count_hint(size_t count, size_t joints) {
   if (count == 2 * joints) return "; are these x, y pairs without the score of each joint?";
   if (count % 3 != 0) return "; not a multiple of three";
-  return fmt::format("; that is a skeleton of {} joints", count / 3);
+  return fmt::format("; that is a skeleton of {} joints (posefix poses convert coco maps joints by name)", count / 3);
 }
 
 class EntryReader {

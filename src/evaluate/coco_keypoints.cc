@@ -60,25 +60,6 @@ Grouping group(std::span<const uint32_t> keys, size_t groups) {
   return result;
 }
 
-MatchTarget target_of(const Annotation& annotation) {
-  MatchTarget target;
-  target.id = annotation.id;
-  for (size_t j = 0; j < annotation.keypoints.size(); ++j) {
-    const bool labelled = annotation.keypoints[j].score > 0;
-    target.x.push_back(labelled ? annotation.keypoints[j].x : kUnlabelled_px);
-    target.y.push_back(labelled ? annotation.keypoints[j].y : kUnlabelled_px);
-    if (labelled) target.labelled.push_back(static_cast<int>(j));
-  }
-  target.box[0] = annotation.bbox.x;
-  target.box[1] = annotation.bbox.y;
-  target.box[2] = annotation.bbox.w;
-  target.box[3] = annotation.bbox.h;
-  target.area = annotation.area;
-  target.iscrowd = annotation.iscrowd;
-  target.ignored = annotation.iscrowd || annotation.num_keypoints == 0;
-  return target;
-}
-
 void check_counts(const CocoAnnotations& annotations, const Detections& detections, std::span<const double> sigmas) {
   const auto joints = static_cast<int>(sigmas.size());
   if (annotations.joints != 0 && annotations.joints != joints) {
@@ -182,11 +163,13 @@ class Matching {
                                       by_group_.begin[k + 1] - by_group_.begin[k]);
     const size_t count = first_[k + 1] - first_[k];
     // File order breaks ties, so this equals a stable sort.
-    std::partial_sort(members.begin(), members.begin() + static_cast<ptrdiff_t>(count), members.end(),
-                      [&](uint32_t a, uint32_t b) {
-                        const double score_a = detections_.score[a], score_b = detections_.score[b];
-                        return score_a != score_b ? score_a > score_b : a < b;
-                      });
+    const auto better = [&](uint32_t a, uint32_t b) {
+      const double score_a = detections_.score[a], score_b = detections_.score[b];
+      return score_a != score_b ? score_a > score_b : a < b;
+    };
+    const auto last = members.begin() + static_cast<ptrdiff_t>(count);
+    if (last != members.end()) std::nth_element(members.begin(), last, members.end(), better);
+    std::sort(members.begin(), last, better);
     candidates.clear();
     for (size_t d = 0; d < count; ++d) {
       kept_[first_[k] + d] = members[d];
@@ -194,7 +177,7 @@ class Matching {
     }
     targets.clear();
     for (uint32_t i = targets_.begin[k]; i < targets_.begin[k + 1]; ++i) {
-      targets.push_back(target_of(annotations_.annotations[targets_.item[i]]));
+      targets.push_back(matcher.target_of(annotations_.annotations[targets_.item[i]]));
     }
     GroupMatches* details = details_.empty() ? nullptr : &details_[k];
     if (details != nullptr) {
@@ -226,6 +209,10 @@ class Matching {
     std::sort(order.begin(), order.end(), [](const Entry& a, const Entry& b) {
       return a.score != b.score ? a.score > b.score : a.position < b.position;
     });
+    matches.detection.reserve(order.size());
+    matches.image.reserve(order.size());
+    matches.score.reserve(order.size());
+    matches.outcome.reserve(order.size());
     for (const Entry& entry : order) {
       matches.detection.push_back(kept_[begin + entry.position]);
       matches.image.push_back(image[entry.position]);

@@ -103,6 +103,8 @@ TEST_F(CocoKeypointsTest, OrderOfEntriesDoesNotMatterWhenScoresDiffer) {
   for (size_t i = scene.results.size(); i > 1; --i) {
     std::swap(scene.results[i - 1], scene.results[rng.below(static_cast<uint32_t>(i))]);
   }
+  std::vector<dataset::Annotation>& people = scene.annotations.annotations;
+  for (size_t i = people.size(); i > 1; --i) std::swap(people[i - 1], people[rng.below(static_cast<uint32_t>(i))]);
   expect_same(before, figures(match_scene(scene)).figures);
 }
 

@@ -1,7 +1,11 @@
 #include "evaluate/detections.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <limits>
+#include <new>
+#include <utility>
 
 #include "dataset/json_cursor.h"
 #include "dataset/pose_entry.h"
@@ -50,14 +54,21 @@ class Collector {
 
  private:
   static constexpr double kNone = std::numeric_limits<double>::max();
-  static constexpr size_t kBlockPoses = 2048;
+  // Poses of a large file come to tens of MB, of which the kernel hands out a huge page as fast as a few small ones.
+  static constexpr size_t kHugePage_bytes = size_t{2} << 20;
 
   double* reserve(size_t joints) {
-    if (used_ == kBlockPoses || out_.blocks.empty()) {
-      out_.blocks.push_back(std::make_unique_for_overwrite<double[]>(kBlockPoses * joints * 2));
-      used_ = 0;
+    const size_t values = joints * 2;
+    if (free_values_ < values) {
+      const size_t bytes = (values * sizeof(double) + kHugePage_bytes - 1) / kHugePage_bytes * kHugePage_bytes;
+      next_ = static_cast<double*>(std::aligned_alloc(kHugePage_bytes, bytes));
+      if (next_ == nullptr) throw std::bad_alloc();
+      out_.blocks.emplace_back(next_);
+      ::madvise(next_, bytes, MADV_HUGEPAGE);  // a hint
+      free_values_ = bytes / sizeof(double);
     }
-    return out_.blocks.back().get() + joints * 2 * used_++;
+    free_values_ -= values;
+    return std::exchange(next_, next_ + values);
   }
 
   void add_pose(double* pose, const std::vector<double>& keypoints) {
@@ -79,7 +90,8 @@ class Collector {
 
   Detections out_;
   std::vector<double> bbox_area_;
-  size_t used_ = 0;
+  double* next_ = nullptr;  // in the last of the blocks
+  size_t free_values_ = 0;
 };
 
 struct Part {
@@ -161,7 +173,9 @@ Detections read_detections(const std::filesystem::path& path, int joints, Thread
   dataset::expect_pose_list(json);
   const size_t bracket = json.mark().offset;
   const size_t first = text.find('{', bracket);
-  const int wanted = std::min(pool.threads(), static_cast<int>(text.size() / kSmallestPart_bytes) + 1);
+  // A few parts a thread, so that none waits long for the others.
+  const int most = pool.threads() > 1 ? 4 * pool.threads() : 1;
+  const int wanted = std::min(most, static_cast<int>(text.size() / kSmallestPart_bytes) + 1);
   Detections detections;
   if (wanted > 1 && first != std::string_view::npos &&
       std::all_of(text.begin() + static_cast<ptrdiff_t>(bracket) + 1, text.begin() + static_cast<ptrdiff_t>(first),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <vector>
@@ -23,7 +24,10 @@ struct Detections {
   std::vector<double> area;
   std::vector<const double*> pose;  // [N] -> x of K joints, then y of K joints, image_px; owned by blocks
 
-  std::vector<std::unique_ptr<double[]>> blocks;
+  struct Release {
+    void operator()(double* block) const { std::free(block); }
+  };
+  std::vector<std::unique_ptr<double[], Release>> blocks;
   size_t size() const { return score.size(); }
 };
 

@@ -3,23 +3,46 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 namespace posefix::evaluate {
 
 namespace {
 
-// Joints whose squared distance, divided by their variance, is below `limit`.
-__attribute__((target_clones("avx512f", "avx2", "default"))) size_t count_within(const double* px, const double* py,
-                                                                                 const double* tx, const double* ty,
+// Coordinate of a joint that does not count: far from everything, so that it is near to nothing.
+constexpr double kUnlabelled_px = 1e100;
+
+// From here on exp(-e) is 0 in a double, and the library takes its slow path to say so.
+constexpr double kVanishes = 746;
+
+double distance_to(double low, double high, double value) {
+  return std::max(0.0, low - value) + std::max(0.0, value - high);
+}
+
+struct Ranges {
+  const double *x_low, *x_high, *y_low, *y_high;
+};
+
+// At least the sum over joints of exp(-e), e = distance^2 * inverse * scale, by
+// exp(e) >= 1 + e + e^2/2 + e^3/6 + e^4/24.
+__attribute__((target_clones("avx512f", "avx2", "default"))) double bound_of_sum(const double* px, const double* py,
+                                                                                 const Ranges& to,
                                                                                  const double* inverse, size_t joints,
-                                                                                 double limit) {
-  uint64_t within = 0;
-  for (size_t j = 0; j < joints; ++j) {
-    const double dx = px[j] - tx[j];
-    const double dy = py[j] - ty[j];
-    within += (dx * dx + dy * dy) * inverse[j] < limit ? 1 : 0;
+                                                                                 double scale) {
+  constexpr size_t kLanes = 8;
+  std::array<double, kLanes> sums{};
+  const auto term = [&](size_t j) {
+    const double dx = distance_to(to.x_low[j], to.x_high[j], px[j]);
+    const double dy = distance_to(to.y_low[j], to.y_high[j], py[j]);
+    const double e = (dx * dx + dy * dy) * inverse[j] * scale;
+    return 1 / (1 + e * (1 + e * (1.0 / 2 + e * (1.0 / 6 + e * (1.0 / 24)))));
+  };
+  size_t j = 0;
+  for (; j + kLanes <= joints; j += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane) sums[lane] += term(j + lane);
   }
-  return within;
+  for (; j < joints; ++j) sums[0] += term(j);
+  return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
 
 }  // namespace
@@ -38,47 +61,56 @@ const std::array<double, kThresholds>& oks_thresholds() {
 OksMatcher::OksMatcher(std::span<const double> sigmas) {
   for (const double sigma : sigmas) {
     variances_.push_back((sigma * 2) * (sigma * 2));
-    used_ += sigma > 0;
-    inverse_.push_back(1 / variances_.back());
+    inverse_.push_back(sigma > 0 ? 1 / variances_.back() : 0);
   }
 }
 
-double OksMatcher::oks(const double* pose, const MatchTarget& target, bool exact) {
+MatchTarget OksMatcher::target_of(const dataset::Annotation& annotation) const {
+  const size_t joints = variances_.size();
+  const pose::Box& box = annotation.bbox;
+  const auto has_label = [](const pose::Keypoint& joint) { return joint.score > 0; };
+  const bool is_labelled = std::any_of(annotation.keypoints.begin(), annotation.keypoints.end(), has_label);
+  MatchTarget target;
+  for (std::vector<double>* list : {&target.x_low, &target.x_high, &target.y_low, &target.y_high}) {
+    list->assign(joints, kUnlabelled_px);
+  }
+  target.counted.reserve(joints);
+  for (size_t j = 0; j < joints; ++j) {
+    if (variances_[j] == 0 || (is_labelled && !has_label(annotation.keypoints[j]))) continue;
+    target.counted.push_back(static_cast<uint32_t>(j));
+    target.x_low[j] = is_labelled ? annotation.keypoints[j].x : box.x - box.w;
+    target.x_high[j] = is_labelled ? annotation.keypoints[j].x : box.x + box.w * 2;
+    target.y_low[j] = is_labelled ? annotation.keypoints[j].y : box.y - box.h;
+    target.y_high[j] = is_labelled ? annotation.keypoints[j].y : box.y + box.h * 2;
+  }
+  target.id = annotation.id;
+  target.area = annotation.area;
+  target.iscrowd = annotation.iscrowd;
+  target.ignored = annotation.iscrowd || annotation.num_keypoints == 0;
+  return target;
+}
+
+double OksMatcher::oks(const double* pose, const MatchTarget& target, bool exact) const {
   const size_t joints = variances_.size();
   const double* px = pose;
   const double* py = pose + joints;
   const double area = target.area + std::numeric_limits<double>::epsilon();
+  const auto count = static_cast<double>(target.counted.size());
+  if (target.counted.empty()) return 0;
+  if (!exact && area > 0) {
+    // A pair below the lowest threshold, 0.5, can never match. The margin is far above the rounding of either sum. A
+    // joint without a sigma adds at most 1.
+    const Ranges to{target.x_low.data(), target.x_high.data(), target.y_low.data(), target.y_high.data()};
+    if (bound_of_sum(px, py, to, inverse_.data(), joints, 0.5 / area) < (0.5 - 1e-9) * count) return 0;
+  }
   double sum = 0;
-  if (target.labelled.empty()) {
-    // No labelled joint: distance to the box grown to three times its size.
-    const double x0 = target.box[0] - target.box[2], x1 = target.box[0] + target.box[2] * 2;
-    const double y0 = target.box[1] - target.box[3], y1 = target.box[1] + target.box[3] * 2;
-    for (size_t j = 0; j < joints; ++j) {
-      if (variances_[j] == 0) continue;  // a slot that no data set fills
-      const double dx = std::max(0.0, x0 - px[j]) + std::max(0.0, px[j] - x1);
-      const double dy = std::max(0.0, y0 - py[j]) + std::max(0.0, py[j] - y1);
-      sum += std::exp(-((dx * dx + dy * dy) / variances_[j] / area / 2));
-    }
-    return sum / static_cast<double>(used_);
+  for (const uint32_t j : target.counted) {
+    const double dx = distance_to(target.x_low[j], target.x_high[j], px[j]);
+    const double dy = distance_to(target.y_low[j], target.y_high[j], py[j]);
+    const double e = (dx * dx + dy * dy) / variances_[j] / area / 2;
+    if (e < kVanishes) sum += std::exp(-e);
   }
-  const size_t count = target.labelled.size();
-  if (!exact && used_ == joints) {
-    // A pair below the lowest threshold, 0.5, can never match. A joint adds at most 1, and nearly nothing from an
-    // exponent of 40 on: with fewer than half of the joints within that, OKS is below 0.5 whatever they add.
-    const size_t within =
-        count_within(px, py, target.x.data(), target.y.data(), inverse_.data(), joints, 40.5 * 2 * area);
-    if (2 * within < count) return 0;
-  }
-  size_t counted = 0;
-  for (const int joint : target.labelled) {
-    const auto j = static_cast<size_t>(joint);
-    if (variances_[j] == 0) continue;
-    ++counted;
-    const double dx = px[j] - target.x[j];
-    const double dy = py[j] - target.y[j];
-    sum += std::exp(-((dx * dx + dy * dy) / variances_[j] / area / 2));
-  }
-  return counted == 0 ? 0 : sum / static_cast<double>(counted);
+  return sum / count;
 }
 
 void OksMatcher::match(std::span<const Candidate> candidates, std::span<const MatchTarget> targets,
@@ -117,37 +149,48 @@ void OksMatcher::match_area(std::span<const Candidate> candidates, std::span<con
     for (size_t i = 0; i < g_count; ++i) details->targets.push_back(targets[order_[i]].id);
     details->target_ignored = ignored_;
   }
+  active_.clear();
+  for (size_t d = 0; d < candidates.size(); ++d) {
+    if (best_[d] >= oks_thresholds().front()) active_.push_back(d);
+    if (outside(candidates[d].area)) outcomes[d].ignored[area] = kEveryThreshold;
+  }
   for (size_t t = 0; t < kThresholds; ++t) {
-    const double threshold = std::min(oks_thresholds()[t], 1 - 1e-10);
-    const auto bit = static_cast<uint16_t>(1U << t);
-    taken_.assign(g_count, 0);
-    for (size_t d = 0; d < candidates.size(); ++d) {
-      size_t held = g_count;  // position in order_
-      double best = threshold;
-      for (size_t i = 0; best_[d] >= threshold && i < g_count; ++i) {
-        const MatchTarget& target = targets[order_[i]];
-        if (taken_[i] && !target.iscrowd) continue;
-        if (held < g_count && !ignored_[held] && ignored_[i]) break;
-        const double value = oks_[d * g_count + order_[i]];
-        if (value < best) continue;
-        best = value;
-        held = i;
-      }
-      bool ignore = false;
-      int64_t matched = 0;  // pycocotools stores the id and takes 0 for "no match"
-      if (held < g_count) {
-        taken_[held] = 1;
-        ignore = ignored_[held];
-        matched = targets[order_[held]].id;
-      }
-      if (matched == 0 && outside(candidates[d].area)) ignore = true;
-      if (matched != 0) outcomes[d].matched[area] |= bit;
-      if (ignore) outcomes[d].ignored[area] |= bit;
-      if (details != nullptr) {
-        details->match[t].push_back(matched);
-        details->ignored[t].push_back(ignore);
-      }
+    match_threshold(targets, area, t, outcomes, details);
+    if (details == nullptr) continue;
+    for (const MatchOutcome& outcome : outcomes) details->ignored[t].push_back(outcome.ignored[area] >> t & 1);
+  }
+}
+
+void OksMatcher::match_threshold(std::span<const MatchTarget> targets, size_t area, size_t t,
+                                 std::span<MatchOutcome> outcomes, GroupMatches* details) {
+  const size_t g_count = targets.size();
+  const double threshold = std::min(oks_thresholds()[t], 1 - 1e-10);
+  const auto bit = static_cast<uint16_t>(1U << t);
+  taken_.assign(g_count, 0);
+  if (details != nullptr) details->match[t].assign(outcomes.size(), 0);
+  for (const size_t d : active_) {
+    if (best_[d] < threshold) continue;
+    size_t held = g_count;  // position in order_
+    double best = threshold;
+    for (size_t i = 0; i < g_count; ++i) {
+      if (taken_[i] && !targets[order_[i]].iscrowd) continue;
+      if (held < g_count && !ignored_[held] && ignored_[i]) break;
+      const double value = oks_[d * g_count + order_[i]];
+      if (value < best) continue;
+      best = value;
+      held = i;
     }
+    if (held == g_count) continue;
+    taken_[held] = 1;
+    // pycocotools stores the annotation's id and takes 0 for "no match".
+    const int64_t id = targets[order_[held]].id;
+    if (details != nullptr) details->match[t][d] = id;
+    uint16_t& ignored = outcomes[d].ignored[area];
+    if (id != 0) {
+      outcomes[d].matched[area] |= bit;
+      ignored &= static_cast<uint16_t>(~bit);
+    }
+    if (ignored_[held]) ignored |= bit;
   }
 }
 

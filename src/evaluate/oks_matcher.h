@@ -8,6 +8,8 @@
 #include <span>
 #include <vector>
 
+#include "dataset/coco_annotations.h"
+
 namespace posefix::evaluate {
 
 inline constexpr int kThresholds = 10;         // OKS 0.50, 0.55, ... 0.95
@@ -23,19 +25,18 @@ struct AreaRange {
 };
 inline constexpr std::array<AreaRange, kAreas> kAreaRanges{{{0, 1e10}, {1024, 9216}, {9216, 1e10}}};
 
-// Coordinate of a joint without label: far from everything, so that it counts as near to nothing.
-inline constexpr double kUnlabelled_px = 1e100;
-
-// An annotation ready for matching; borrowed pose. Joints without label are left out of OKS.
+// An annotation ready for matching. Each joint has a range of places that are at distance 0: the annotated point; of an
+// annotation without any labelled joint, its box grown to three times its size.
 struct MatchTarget {
   int64_t id = 0;
-  std::vector<double> x, y;      // [K] image_px
-  std::vector<int> labelled;     // joints with v > 0
-  double box[4] = {0, 0, 0, 0};  // x, y, w, h
+  std::vector<double> x_low, x_high, y_low, y_high;  // [K] image_px; at kUnlabelled_px for joints that do not count
+  std::vector<uint32_t> counted;                     // joints that OKS is the mean over
   double area = 0;
   bool iscrowd = false;
   bool ignored = false;  // crowd, or num_keypoints 0
 };
+
+inline constexpr uint16_t kEveryThreshold = (1U << kThresholds) - 1;
 
 // What became of one detection, a bit per threshold (bit 0: 0.50), for each area range.
 struct MatchOutcome {
@@ -67,19 +68,24 @@ class OksMatcher {
   void match(std::span<const Candidate> candidates, std::span<const MatchTarget> targets,
              std::span<MatchOutcome> outcomes, GroupMatches* details);
 
-  // OKS of a pose with an annotation, over labelled joints that have a sigma. Unless `exact`, a value below 0.5 may be
-  // returned as 0.
-  double oks(const double* pose, const MatchTarget& target, bool exact);
+  // Joints without a sigma are slots that no data set fills and do not count.
+  MatchTarget target_of(const dataset::Annotation& annotation) const;
+
+  // OKS of a pose with an annotation. Unless `exact`, a value below 0.5 may be returned as 0.
+  double oks(const double* pose, const MatchTarget& target, bool exact) const;
 
  private:
   void match_area(std::span<const Candidate> candidates, std::span<const MatchTarget> targets, size_t area,
                   std::span<MatchOutcome> outcomes, GroupMatches* details);
+  // Of the area whose targets stand in order_.
+  void match_threshold(std::span<const MatchTarget> targets, size_t area, size_t t, std::span<MatchOutcome> outcomes,
+                       GroupMatches* details);
 
   std::vector<double> variances_;  // (2 sigma)^2
-  std::vector<double> inverse_;    // 1 / variances_
-  size_t used_ = 0;                // joints with a sigma
+  std::vector<double> inverse_;    // 1 / variances_; 0 without a sigma
   std::vector<double> oks_;        // [D][G]
   std::vector<double> best_;       // [D]
+  std::vector<size_t> active_;     // candidates that can match at the lowest threshold
   std::vector<size_t> order_;      // targets, not ignored ones first
   std::vector<char> ignored_;      // by position in order_
   std::vector<char> taken_;        // by position in order_

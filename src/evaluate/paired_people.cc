@@ -34,8 +34,10 @@ Pairing compare(const Annotation& annotation, double head_size, const PoseResult
 
 double head_size_of(const Annotation& annotation, const std::string& path) {
   if (!annotation.head_box || !(annotation.head_box->w > 0) || !(annotation.head_box->h > 0)) {
-    throw bad_input("{}: /annotations/{}/bbox_head: PCKh needs the box of the head [x, y, width, height]", path,
-                    annotation.index);
+    throw bad_input(
+        "{}: /annotations/{}/bbox_head: PCKh needs the box of the head [x, y, width, height]; "
+        "posefix dataset convert takes it from MPII's original .mat file and from PoseTrack",
+        path, annotation.index);
   }
   return head_size_of_box(annotation.head_box->w, annotation.head_box->h);
 }

@@ -305,8 +305,9 @@ PoseErrors::Drawn PoseErrors::draw_in_zones(ErrorKind kind, const std::vector<do
   const double zone = kRadiusJitter * unit_;
   for (int tried = 0; tried <= kDistancesTried; ++tried) {
     const int place = places_[static_cast<size_t>(pick_place(rng.uniform()))];
-    // At last the rim of the zone, of which a part always sticks out of another zone.
-    const double r = (tried < kDistancesTried ? quantile(distances, rng.uniform()) : kRadiusJitter) * unit_;
+    // At last just within the rim of the zone, of which a part sticks out of another zone: on the rim itself, rounding
+    // a coordinate could make another kind of it.
+    const double r = (tried < kDistancesTried ? quantile(distances, rng.uniform()) : 0.999 * kRadiusJitter) * unit_;
     const Point& center = sources_[static_cast<size_t>(place)];
     arcs_.clear();
     for (int i = 0; i < static_cast<int>(sources_.size()); ++i) {
