@@ -6,20 +6,23 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "pose/skeleton.h"
 #include "runtime/session.h"
 
 namespace posefix::cli {
 
+inline constexpr double kMaxApDrop = 0.005;
+
 struct VerifyFlags {
   std::filesystem::path pictures;     // --verify; empty: no verification
   std::filesystem::path poses;        // input poses; without them every picture gets one person with drawn joints
   std::filesystem::path annotations;  // with poses: AP of both models
   std::string device;
-  size_t people = 32;             // at most so many
-  double max_difference_px = -1;  // worst joint, crop px; negative: no limit
-  double max_drop = 0.005;        // AP may fall by so much
+  size_t people = 32;              // at most so many
+  double max_difference_px = -1;   // worst joint, crop px; negative: no limit
+  std::optional<double> max_drop;  // AP may fall by so much: default kMaxApDrop
 };
 
 void add_verify_flags(CLI::App& app, VerifyFlags& flags);

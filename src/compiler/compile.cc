@@ -18,10 +18,11 @@ void check_target(const CompileOptions& options) {
   if (!is_known) {
     throw bad_input("--target {}: this program compiles for cpu and reference", options.target);
   }
-  const bool is_available = options.precision == "f32" || (options.precision == "bf16" && options.target == "cpu");
+  const bool is_available = options.precision == "f32" || options.precision == "int8" ||
+                            (options.precision == "bf16" && options.target == "cpu");
   if (!is_available) {
     throw bad_input("--precision {}: for --target {} this program has {}", options.precision, options.target,
-                    options.target == "cpu" ? "f32 and bf16" : "f32");
+                    options.target == "cpu" ? "f32, bf16 and int8" : "f32 and int8");
   }
 }
 
@@ -85,7 +86,7 @@ std::shared_ptr<const plan::Plan> compile(const graph::Graph& graph, NamedTensor
   // What no pass rewrote still borrows the file: owned, so that a file whose only reader this is leaves memory here.
   for (Tensor& weight : program.weights) weight.mutable_bytes();
   program.plan.metadata.target = options.target;
-  program.plan.metadata.precision = options.precision;
+  program.plan.metadata.precision = options.precision == "int8" ? "f32" : options.precision;
   program.plan.metadata.config_yaml = texts.config_yaml;
   program.plan.metadata.skeleton_yaml = texts.skeleton_yaml;
   if (options.target == "cpu") {
@@ -95,6 +96,13 @@ std::shared_ptr<const plan::Plan> compile(const graph::Graph& graph, NamedTensor
   if (options.precision == "bf16") {
     assign_bf16(program);
     dump.write("assign_bf16", plan::to_text(program.plan));
+  }
+  if (options.precision == "int8") {
+    Int8Report report;
+    program = calibrate_int8(program, options.int8 != nullptr ? *options.int8 : Int8Request(), report);
+    program.plan.metadata.target = options.target;
+    if (options.int8_report != nullptr) *options.int8_report = std::move(report);
+    dump.write("quantise", plan::to_text(program.plan));
   }
   plan_memory(program.plan);
   std::shared_ptr<const plan::Plan> result = pack(std::move(program));

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "compiler/int8/calibrate.h"
 #include "compiler/rewrite.h"
 #include "plan/plan.h"
 
@@ -21,8 +22,10 @@ struct Keep {
 };
 
 struct CompileOptions {
-  std::string target = "cpu";     // "cpu" or "reference"
-  std::string precision = "f32";  // or "bf16" for the cpu
+  std::string target = "cpu";         // "cpu" or "reference"
+  std::string precision = "f32";      // or "int8", or "bf16" for the cpu
+  const Int8Request* int8 = nullptr;  // borrowed; what int8 is calibrated on
+  Int8Report* int8_report = nullptr;  // borrowed; may be null
   std::vector<Keep> keep;
   std::filesystem::path dump_passes;  // "": no dump; else the folder that gets NN_pass.txt after every pass
 };

@@ -5,11 +5,17 @@
 namespace posefix::plan {
 
 std::string_view op_name(Op op) {
-  constexpr std::array<std::string_view, 13> kNames{
+  constexpr std::array<std::string_view, 14> kNames{
       "",    "AssembleInput", "NormaliseImage", "PoseStem", "Conv2d", "ConvTranspose2d", "MaxPool",
-      "Pad", "ChannelAffine", "Relu",           "Add",      "Concat", "Decode"};
+      "Pad", "ChannelAffine", "Relu",           "Add",      "Concat", "Decode",          "Convert"};
   const auto index = static_cast<size_t>(op);
   return index < kNames.size() ? kNames[index] : "";
+}
+
+int32_t weight_scales(const Plan& plan, const Step& step) {
+  const bool is_convolution = step.op == Op::kConv2d || step.op == Op::kConvTranspose2d;
+  if (!is_convolution || plan.weight_infos.at(static_cast<size_t>(step.weights[0])).dtype != DType::kI8) return -1;
+  return step.weights.back();
 }
 
 void Plan::set_data(std::span<const std::byte> data, std::shared_ptr<const void> owner) {

@@ -5,6 +5,10 @@
 // fit their op. Sizes are per person: with B persons a tensor lies at B * offset and takes B * bytes.
 // Non-goals: control flow, training, anything that graph/ knows (names are for messages only).
 //
+// Precision int8: a convolution whose weights are i8 reads i8 or u8 and sums whole numbers; value = scale * stored on
+// both sides, one scale per output channel in the weights and one per tensor. Every other step works in f32, and
+// kConvert stands between the two.
+//
 // Dimension letters: B persons, H W crop height and width, h w = H/4 W/4 heat map, C channels, K joints.
 #pragma once
 
@@ -25,8 +29,8 @@ enum class Op : uint32_t {
   kAssembleInput = 1,    // crops u8 [B,H,W,3], pose, valid -> [B,H,W,3+K]: minus mean; 255*exp(-d^2/(2 sigma^2))*valid
   kNormaliseImage = 2,   // crops u8 -> [B,H,W,3]: minus mean
   kPoseStem = 3,         // pose, valid; weights [kh,kw,K,out] -> what kConv2d would give for the rendered pose alone
-  kConv2d = 4,           // x (, residual); weights [kh,kw,in,out] (, bias [out])
-  kConvTranspose2d = 5,  // x; weights [kh,kw,out,in] (, bias [out]); TensorFlow's SAME
+  kConv2d = 4,           // x (, residual); weights [kh,kw,in,out] (, bias [out]) (, scales [out])
+  kConvTranspose2d = 5,  // x; weights [kh,kw,out,in] (, bias [out]) (, scales [out]); TensorFlow's SAME
   kMaxPool = 6,          // x; padding never wins
   kPad = 7,              // x; zeros
   kChannelAffine = 8,    // x; scale [C], shift [C]
@@ -34,6 +38,7 @@ enum class Op : uint32_t {
   kAdd = 10,             // x, y
   kConcat = 11,          // x, y, ... along C
   kDecode = 12,          // logits [B,h,w,K] -> the session's coords and spread, crop_px
+  kConvert = 13,         // x -> the same values in another element type: rounded to nearest even, saturated
 };
 std::string_view op_name(Op op);
 
@@ -71,6 +76,9 @@ struct Step {
   double sigma_px = 0;        // kAssembleInput, kPoseStem
   double factor = 1;          // kDecode: crop px per heat-map px
 };
+
+// Scales [out] of a convolution's i8 weights, its last weight; -1 for weights of another type.
+int32_t weight_scales(const class Plan& plan, const Step& step);
 
 // A tensor that keeps its value until the next run, for tests and measurement.
 struct KeptTensor {

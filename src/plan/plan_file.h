@@ -16,6 +16,7 @@
 //   id 4 STEPS    u32 count; each: u32 op; string name; u32 n; i32 inputs[n]; u32 m; i32 weights[m]; i32 output;
 //                 i32 stride, kernel, pads[4]; u32 flags (1 relu, 2 bias, 4 residual); f64 sigma_px, factor;
 //                 then u32 count of kept tensors; each: string name; i32 tensor
+//                 (precision int8: weights[] of a convolution end with the scales of its i8 weights)
 //   id 5 DATA     the weights, each at a multiple of 64, row-major
 //
 // A dtype is base/tensor.h's DType by number (0 f32, 3 bf16, 4 i8, 8 u8). The bytes depend on the plan alone.

@@ -150,5 +150,53 @@ TEST(Validate, NamesTheFirstBrokenInvariant) {
   EXPECT_THAT(broken([](Plan& p) { p.kept[0].tensor = 9; }), HasSubstr("kept tensor"));
 }
 
+// The same with whole numbers: picture -> u8 -> 1x1 convolution with i8 weights -> logits in f32.
+std::shared_ptr<Plan> small_int8_plan() {
+  const auto plan = small_plan();
+  plan->metadata.precision = "int8";
+  plan->arena_bytes += 128;
+  plan->tensors.push_back({"image/int8", 8, 4, 3, DType::kU8, 2.0F, 2560, 128});
+  plan->weight_infos = {{"w", DType::kI8, {1, 1, 3, 2}, 0, 6}, {"s", DType::kF32, {2}, 64, 8}};
+  Step convert;
+  convert.op = Op::kConvert;
+  convert.name = "image/int8";
+  convert.inputs = {0};
+  convert.output = 2;
+  plan->steps.insert(plan->steps.begin() + 1, convert);
+  plan->steps[2].inputs = {2};
+  plan->steps[2].has_bias = false;
+  return plan;
+}
+
+TEST_F(PlanFile, KeepsTypesAndScales) {
+  const auto plan = small_int8_plan();
+  write_plan(path_, *plan);
+  const auto read = read_plan(path_);
+  EXPECT_EQ(encode_plan(*read), encode_plan(*plan));
+  EXPECT_EQ(read->tensors[2].dtype, DType::kU8);
+  EXPECT_EQ(read->tensors[2].scale, 2.0F);
+  EXPECT_EQ(weight_scales(*read, read->steps[2]), 1);
+  EXPECT_THAT(to_text(*read), HasSubstr("u8[B,8,4,3] at 2560 scale 2"));
+}
+
+TEST(Validate, NamesWhatIsWrongWithWholeNumbers) {
+  const auto broken = [](const std::function<void(Plan&)>& change) {
+    const auto plan = small_int8_plan();
+    change(*plan);
+    return validate(*plan).message;
+  };
+  EXPECT_EQ(broken([](Plan&) {}), "");
+  EXPECT_THAT(broken([](Plan& p) { p.metadata.precision = "f32"; }), HasSubstr("holds u8 in a plan in f32"));
+  EXPECT_THAT(broken([](Plan& p) { p.metadata.precision = "int4"; }), HasSubstr("precision 'int4'"));
+  EXPECT_THAT(broken([](Plan& p) { p.tensors[2].scale = 0; }), HasSubstr("has scale 0"));
+  EXPECT_THAT(broken([](Plan& p) { p.tensors[2].scale = -1; }), HasSubstr("has scale -1"));
+  EXPECT_THAT(broken([](Plan& p) { p.steps[2].inputs = {0}; }), HasSubstr("input 0 is f32"));
+  EXPECT_THAT(broken([](Plan& p) { p.steps[2].weights = {0}; }), HasSubstr("1 weights"));
+  EXPECT_THAT(broken([](Plan& p) { p.weight_infos[1].shape = {1, 2}; }), HasSubstr("scales do not fit"));
+  EXPECT_THAT(broken([](Plan& p) { p.steps[1].op = Op::kRelu; }), HasSubstr("writes u8"));
+  EXPECT_THAT(broken([](Plan& p) { p.steps[1].op = Op::kMaxPool, p.steps[1].kernel = 1; }), HasSubstr("type or scale"));
+  EXPECT_THAT(broken([](Plan& p) { p.tensors[1].dtype = DType::kI8; }), HasSubstr("logits are not f32"));
+}
+
 }  // namespace
 }  // namespace posefix::plan

@@ -8,7 +8,9 @@ namespace {
 std::string tensor_text(const Plan& plan, int32_t id) {
   if (id < 0) return "coords, spread";
   const TensorInfo& t = plan.tensors[static_cast<size_t>(id)];
-  return fmt::format("{}[B,{},{},{}] at {}", dtype_name(t.dtype), t.height, t.width, t.channels, t.offset);
+  std::string text = fmt::format("{}[B,{},{},{}] at {}", dtype_name(t.dtype), t.height, t.width, t.channels, t.offset);
+  if (t.dtype == DType::kI8 || t.dtype == DType::kU8) text += fmt::format(" scale {:.4g}", t.scale);
+  return text;
 }
 
 }  // namespace
@@ -24,7 +26,8 @@ std::string to_text(const Plan& plan) {
     text += fmt::format("{:4} {} {}({}) -> %{} {}", i, s.name, op_name(s.op), fmt::join(s.inputs, ","), s.output,
                         tensor_text(plan, s.output));
     if (!s.weights.empty()) {
-      text += " weights " + to_string(plan.weight_infos[static_cast<size_t>(s.weights[0])].shape);
+      const WeightInfo& w = plan.weight_infos[static_cast<size_t>(s.weights[0])];
+      text += fmt::format(" weights {}{}", w.dtype == DType::kF32 ? "" : dtype_name(w.dtype), to_string(w.shape));
     }
     if (s.stride != 1) text += fmt::format(" stride {}", s.stride);
     if (s.pads != std::array<int32_t, 4>{}) text += fmt::format(" pads {}", fmt::join(s.pads, ","));

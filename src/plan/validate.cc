@@ -19,23 +19,24 @@ Text check_metadata(const Metadata& m, uint64_t arena_bytes) {
   }
   if (!in(m.joints, 1, 4096)) return fmt::format("{} joints, expected 1 to 4096", m.joints);
   if (!in(m.heatmap_stride, 1, 64)) return fmt::format("heat-map stride {}, expected 1 to 64", m.heatmap_stride);
-  if (m.precision != "f32" && m.precision != "bf16") {
+  if (m.precision != "f32" && m.precision != "bf16" && m.precision != "int8") {
     return fmt::format("precision '{}' is not known to this program", m.precision);
   }
   if (arena_bytes > kMaxPersonBytes) return fmt::format("the arena takes {} bytes per person", arena_bytes);
   return "";
 }
 
+bool is_whole(const TensorInfo& t) { return t.dtype == DType::kI8 || t.dtype == DType::kU8; }
+
 Text check_tensor(const TensorInfo& t, uint64_t arena_bytes, const std::string& precision) {
   if (t.height < 1 || t.width < 1 || t.height > kMaxSide || t.width > kMaxSide || t.channels < 1 ||
       t.channels > kMaxChannels) {
     return fmt::format("tensor '{}' is [B,{},{},{}]", t.name, t.height, t.width, t.channels);
   }
-  if (t.dtype != DType::kF32 && t.dtype != DType::kBF16) {
-    return fmt::format("tensor '{}' holds {}, expected f32 or bf16", t.name, dtype_name(t.dtype));
-  }
-  if (precision == "f32" && t.dtype != DType::kF32) {
-    return fmt::format("tensor '{}' holds {} in a plan in f32", t.name, dtype_name(t.dtype));
+  const bool is_of_plan = t.dtype == DType::kF32 || (precision == "bf16" && t.dtype == DType::kBF16) ||
+                          (precision == "int8" && is_whole(t));
+  if (!is_of_plan) {
+    return fmt::format("tensor '{}' holds {} in a plan in {}", t.name, dtype_name(t.dtype), precision);
   }
   if (!(t.scale > 0) || t.scale > 1e30F) return fmt::format("tensor '{}' has scale {}", t.name, t.scale);
   const auto least = static_cast<uint64_t>(t.height * t.width * t.channels) * dtype_size(t.dtype);
@@ -74,6 +75,13 @@ class StepChecker {
   StepChecker(const Plan& plan, const Step& step) : plan_(plan), step_(step) {}
 
   Text check() {
+    Text problem = check_shapes();
+    if (problem.empty() && plan_.metadata.precision == "int8") problem = check_types();
+    return problem;
+  }
+
+ private:
+  Text check_shapes() {
     switch (step_.op) {
       case Op::kAssembleInput:
       case Op::kNormaliseImage:
@@ -100,11 +108,32 @@ class StepChecker {
         return check_concat();
       case Op::kDecode:
         return check_decode();
+      case Op::kConvert:
+        if (plan_.metadata.precision != "int8") return "a plan in " + plan_.metadata.precision + " converts nothing";
+        return counts(1, 0) ? same_shape() : bad_counts();
     }
     return fmt::format("op code {} is not known", static_cast<uint32_t>(step_.op));
   }
 
- private:
+  // Of a plan in int8: which steps may read and write whole numbers.
+  Text check_types() const {
+    if (step_.op == Op::kConvert) return "";
+    if (step_.op == Op::kMaxPool) {
+      const bool is_same = output().dtype == input(0).dtype && output().scale == input(0).scale;
+      return is_same ? "" : "the output's type or scale differs from the input's";
+    }
+    const bool sums_whole_numbers = weight_scales(plan_, step_) >= 0;
+    for (size_t i = 0; i < step_.inputs.size(); ++i) {
+      const bool is_residual = step_.has_residual && i + 1 == step_.inputs.size();
+      const bool wants_whole = sums_whole_numbers && (is_residual ? is_whole(output()) : true);
+      if (is_whole(input(i)) != wants_whole) return fmt::format("input {} is {}", i, dtype_name(input(i).dtype));
+    }
+    if (step_.output >= 0 && is_whole(output()) && !sums_whole_numbers) {
+      return fmt::format("writes {}", dtype_name(output().dtype));
+    }
+    return "";
+  }
+
   const TensorInfo& input(size_t i) const { return plan_.tensors[static_cast<size_t>(step_.inputs[i])]; }
   const TensorInfo& output() const { return plan_.tensors[static_cast<size_t>(step_.output)]; }
   const WeightInfo& weight(size_t i) const { return plan_.weight_infos[static_cast<size_t>(step_.weights[i])]; }
@@ -115,8 +144,22 @@ class StepChecker {
   Text bad_counts() const {
     return fmt::format("has {} inputs and {} weights", step_.inputs.size(), step_.weights.size());
   }
-  bool are_floats(size_t i) const {
+  bool fits_precision(size_t i) const {
+    if (plan_.metadata.precision == "int8" && weight(i).dtype == DType::kI8) return true;
     return weight(i).dtype == (plan_.metadata.precision == "bf16" ? DType::kBF16 : DType::kF32);
+  }
+  // Weights, bias and the scales of i8 weights.
+  Text check_weights(size_t inputs, size_t out_dim) const {
+    const bool has_scales =
+        !step_.weights.empty() && weight(0).dtype == DType::kI8 && plan_.metadata.precision == "int8";
+    const size_t bias = step_.has_bias ? 1 : 0;
+    if (!counts(inputs, 1 + bias + (has_scales ? 1 : 0))) return bad_counts();
+    if (!fits_precision(0)) return bad_weights();
+    const Shape& w = weight(0).shape;
+    if (w.size() != 4 || w[5 - out_dim] != input(0).channels) return fmt::format("the weights are {}", to_string(w));
+    if (step_.has_bias && !vector(1, w[out_dim])) return "the bias does not fit";
+    if (has_scales && !vector(step_.weights.size() - 1, w[out_dim])) return "the weights' scales do not fit";
+    return "";
   }
   Text bad_weights() const { return fmt::format("the weights are {}", dtype_name(weight(0).dtype)); }
   bool vector(size_t i, int64_t channels) const {
@@ -173,11 +216,8 @@ class StepChecker {
   }
 
   Text check_conv() const {
-    if (!counts(step_.has_residual ? 2 : 1, step_.has_bias ? 2 : 1)) return bad_counts();
+    if (Text problem = check_weights(step_.has_residual ? 2 : 1, 3); !problem.empty()) return problem;
     const Shape& w = weight(0).shape;
-    if (w.size() != 4 || w[2] != input(0).channels) return fmt::format("the weights are {}", to_string(w));
-    if (!are_floats(0)) return bad_weights();
-    if (step_.has_bias && !vector(1, w[3])) return "the bias does not fit";
     if (step_.has_residual && (input(1).height != output().height || input(1).width != output().width ||
                                input(1).channels != output().channels)) {
       return "the residual's shape differs from the output's";
@@ -186,11 +226,8 @@ class StepChecker {
   }
 
   Text check_conv_transpose() const {
-    if (!counts(1, step_.has_bias ? 2 : 1)) return bad_counts();
+    if (Text problem = check_weights(1, 2); !problem.empty()) return problem;
     const Shape& w = weight(0).shape;
-    if (w.size() != 4 || w[3] != input(0).channels) return fmt::format("the weights are {}", to_string(w));
-    if (!are_floats(0)) return bad_weights();
-    if (step_.has_bias && !vector(1, w[2])) return "the bias does not fit";
     if (step_.stride < 1 || step_.stride > w[0] || step_.stride > w[1]) return fmt::format("stride {}", step_.stride);
     return output_is(input(0).height * step_.stride, input(0).width * step_.stride, w[2])
                ? ""

@@ -81,6 +81,10 @@ class Session {
   virtual std::vector<StepTime> measure_steps(const CropBatch& input, int rounds);
 };
 
+// True if the cpu backend is built in and this machine has arithmetic for the precision ("f32", "bf16", "int8"); where
+// it has none, plans of that precision run in f32 there.
+bool cpu_computes(const std::string& precision);
+
 // Opens a .plan. (Snapshots are compiled first by compiler/, .om files go to backends/ascend.)
 // Error (bad input) for a corrupt, foreign or newer plan, or a backend that was not built in.
 std::unique_ptr<Session> open_session(const std::filesystem::path& plan, const SessionOptions& options);

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "cli/ascend_target.h"
+#include "cli/calibration.h"
 #include "cli/command.h"
 #include "cli/network_file.h"
 #include "cli/verify.h"
@@ -20,10 +21,24 @@ struct Arguments {
   compiler::CompileOptions options;
   AscendFlags ascend;
   VerifyFlags verify;
+  CalibrationFlags calibration;
   std::string dump_passes;
 };
 
+pose::Skeleton skeleton_of(const Arguments& arguments, const NetworkFile& network, const char* flag) {
+  if (!arguments.ascend.skeleton.empty()) return pose::Skeleton::load(arguments.ascend.skeleton);
+  if (network.skeleton_yaml.empty()) {
+    throw bad_input("{}: carries no skeleton, which {} needs; give one with --skeleton", arguments.model, flag);
+  }
+  return pose::Skeleton::parse(network.skeleton_yaml, arguments.model + ": skeleton");
+}
+
 std::shared_ptr<const plan::Plan> compile_plan(const Arguments& arguments) {
+  if (arguments.options.precision == "int8") {
+    const NetworkFile network = read_network_file(arguments.model);
+    return compile_int8(network, skeleton_of(arguments, network, "--precision int8"), arguments.options,
+                        arguments.calibration, arguments.verify.max_drop);
+  }
   if (!is_exported_model(arguments.model)) return compiler::compile_snapshot(arguments.model, arguments.options);
   const NetworkFile network = read_network_file(arguments.model);
   return compiler::compile(network.graph, network.weights, {network.config_yaml, network.skeleton_yaml},
@@ -53,13 +68,7 @@ void verify_model(const Arguments& arguments) {
   runtime::SessionOptions options;
   options.device = arguments.verify.device;
   const auto model = runtime::open_session(arguments.out, options);
-  if (network.skeleton_yaml.empty() && arguments.ascend.skeleton.empty()) {
-    throw bad_input("{}: carries no skeleton, which --verify needs; give one with --skeleton", arguments.model);
-  }
-  const pose::Skeleton skeleton = arguments.ascend.skeleton.empty()
-                                      ? pose::Skeleton::parse(network.skeleton_yaml, arguments.model + ": skeleton")
-                                      : pose::Skeleton::load(arguments.ascend.skeleton);
-  verify(*model, *reference, skeleton, arguments.verify);
+  verify(*model, *reference, skeleton_of(arguments, network, "--verify"), arguments.verify);
 }
 
 void run(Arguments& arguments) {
@@ -81,11 +90,13 @@ std::function<void()> setup(CLI::App& app) {
   app.add_option("model", arguments->model, "snapshot (.safetensors), .pb or .onnx")->required();
   app.add_option("--target", arguments->options.target, "cpu, reference or ascend:SOC (ascend:310P3)")
       ->capture_default_str();
-  app.add_option("--precision", arguments->precision, "f32; cpu: also bf16; ascend: f32, f16 or mixed (default mixed)");
+  app.add_option("--precision", arguments->precision,
+                 "f32, int8; cpu: also bf16; ascend: f32, f16 or mixed (default mixed)");
   app.add_option("--out", arguments->out, "the plan, or for ascend the .om to write")->required();
   app.add_option("--dump-passes", arguments->dump_passes, "folder for the graph after every pass");
   add_ascend_flags(app, arguments->ascend);
   add_verify_flags(app, arguments->verify);
+  add_calibration_flags(app, arguments->calibration);
   return [arguments] { run(*arguments); };
 }
 

@@ -21,7 +21,9 @@ std::vector<float> Network::read(int32_t tensor) {
   std::vector<float> result(static_cast<size_t>(element_count(value.desc.dims())));
   dnnl::memory from(value.desc, engine_, value.data);
   dnnl::memory to({value.desc.dims(), Type::f32, Tag::nhwc}, engine_, result.data());
-  dnnl::reorder(from, to).execute(stream_, from, to);
+  dnnl::primitive_attr attributes;
+  if (value.scale != 1) attributes.set_output_scales(0, {value.scale});
+  dnnl::reorder(from, to, attributes).execute(stream_, from, to);
   stream_.wait();
   return result;
 }

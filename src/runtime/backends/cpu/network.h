@@ -44,6 +44,7 @@ class Network {
     Desc desc;  // of one phase if there are several
     std::byte* data = nullptr;
     int phases = 1;
+    float scale = 1;  // i8, u8: value = scale * stored
   };
   struct ScratchUse {
     dnnl::memory memory;

@@ -11,7 +11,7 @@ using plan::Step;
 
 // Channels of a blocked f32 map on this CPU, or 0 if maps stay nhwc.
 int64_t block_of(const plan::Plan& plan) {
-  if (plan.metadata.precision != "f32") return 0;
+  if (plan.metadata.precision == "bf16") return 0;
   const int64_t block = has_instructions(dnnl::cpu_isa::avx512_core) ? 16
                         : has_instructions(dnnl::cpu_isa::avx2)      ? 8
                                                                      : 0;
@@ -58,6 +58,8 @@ void NetworkBuilder::add(const Step& step) {
       return add_concat(step);
     case Op::kDecode:
       return add_decode(step);
+    case Op::kConvert:
+      return add_convert(step);
   }
 }
 
@@ -67,15 +69,20 @@ Desc NetworkBuilder::plain(int32_t id, Tag tag) const {
 }
 
 Desc NetworkBuilder::preferred(int32_t id) const {
-  const bool is_blocked = block_ != 0 && info(id).channels % block_ == 0;
+  const bool is_blocked = block_ != 0 && info(id).dtype == DType::kF32 && info(id).channels % block_ == 0;
   if (!is_blocked) return plain(id, Tag::nhwc);
   return plain(id, block_ == 16 ? Tag::nChw16c : Tag::nChw8c);
 }
 
 NetworkBuilder::Value& NetworkBuilder::set_value(int32_t id, const Desc& desc) {
   PFX_CHECK(desc.get_size() <= info(id).bytes * static_cast<uint64_t>(network_.batch_));
-  value(id) = {desc, place(id), 1};
+  value(id) = {desc, place(id), 1, scale_of(id)};
   return value(id);
+}
+
+float NetworkBuilder::scale_of(int32_t id) const {
+  const plan::TensorInfo& t = info(id);
+  return t.dtype == DType::kI8 || t.dtype == DType::kU8 ? t.scale : 1;
 }
 
 const NetworkBuilder::Value& NetworkBuilder::whole(int32_t id) {
@@ -205,7 +212,7 @@ void NetworkBuilder::add_element_wise(const Step& step) {
     calls.back()->set(dnnl::binary(chosen), {{DNNL_ARG_SRC_0, a}, {DNNL_ARG_SRC_1, b}, {DNNL_ARG_DST, memory(y)}});
   };
   const auto per_channel = [&](int32_t id) {
-    const dnnl::memory values = weights_.bias(id);
+    const dnnl::memory values = weights_.vector(id);
     return dnnl::memory({{1, info(step.output).channels, 1, 1}, Type::f32, Tag::nchw}, network_.engine_,
                         values.get_data_handle());
   };
@@ -243,6 +250,17 @@ void NetworkBuilder::add_concat(const Step& step) {
   calls.push_back(&new_call());
   calls.back()->set(dnnl::concat(chosen), memories);
   finish(step, chosen.impl_info_str(), std::move(calls));
+}
+
+void NetworkBuilder::add_convert(const Step& step) {
+  const Value x = whole(step.inputs[0]);
+  const Value& y = set_value(step.output, preferred(step.output));
+  dnnl::primitive_attr attributes;
+  attributes.set_output_scales(0, {x.scale / y.scale});
+  const dnnl::reorder::primitive_desc chosen(network_.engine_, x.desc, network_.engine_, y.desc, attributes);
+  Call& call = new_call();
+  call.set(dnnl::reorder(chosen), {{DNNL_ARG_FROM, memory(x)}, {DNNL_ARG_TO, memory(y)}});
+  finish(step, chosen.impl_info_str(), {&call});
 }
 
 void NetworkBuilder::add_decode(const Step& step) {

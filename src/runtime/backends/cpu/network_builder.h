@@ -1,8 +1,8 @@
 // Fills a Network: chooses formats and implementations step by step, in execution order.
 //
-// Formats: where every channel count of the network is a multiple of the CPU's block (16 with AVX-512, 8 with AVX2),
-// f32 maps are blocked, otherwise nhwc; a convolution without a fast implementation for that gets its own formats and
-// the maps are reordered around it.
+// Formats: whole numbers lie in nhwc, and what a convolution makes of them. Where every channel count of the network is
+// a multiple of the CPU's block (16 with AVX-512, 8 with AVX2), f32 maps are blocked, otherwise nhwc; a convolution
+// without a fast implementation for that gets its own formats and the maps are reordered around it.
 #pragma once
 
 #include "base/error.h"
@@ -29,6 +29,7 @@ class NetworkBuilder {
   void add_pad(const plan::Step& step);
   void add_element_wise(const plan::Step& step);
   void add_concat(const plan::Step& step);
+  void add_convert(const plan::Step& step);
   void add_decode(const plan::Step& step);
 
   const plan::TensorInfo& info(int32_t id) const { return plan_.tensors[static_cast<size_t>(id)]; }
@@ -39,15 +40,18 @@ class NetworkBuilder {
   Desc plain(int32_t id, Tag tag) const;
   // Gives the tensor its format; PFX_CHECK that it fits into its place.
   Value& set_value(int32_t id, const Desc& desc);
+  // What one step of a tensor's stored numbers is worth; 1 for floats.
+  float scale_of(int32_t id) const;
   // The input as one map: a tensor in phases is not.
   const Value& whole(int32_t id);
 
   ConvSpec spec_of(const plan::Step& step) const;
   // A fast implementation for these formats, or for other ones (the caller compares src_desc() and dst_desc()); a
-  // residual fixes the result's.
-  ConvPrimitive choose(const ConvSpec& spec, const Desc& source, const Desc& result);
+  // residual fixes the result's, and so does the caller who asks for it.
+  ConvPrimitive choose(const ConvSpec& spec, const Desc& source, const Desc& result, bool fixes_result = false);
   // The format in which the convolution that reads the picture wants it.
   Desc image_format(int32_t id);
+  void place_residual(const Value& residual, const Value& y, Tag tag, std::vector<Call*>& calls, size_t& used);
   bool is_read_by_1x1_alone(int32_t id) const;
   bool splits_into_phases(const plan::Step& step) const;
 

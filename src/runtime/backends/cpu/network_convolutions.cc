@@ -35,6 +35,14 @@ ConvSpec NetworkBuilder::spec_of(const Step& step) const {
                (out.width - 1) * step.stride + w[1] - in.width - step.pads[2]};
   spec.relu = step.relu;
   spec.residual = step.has_residual;
+  spec.scales = plan::weight_scales(plan_, step);
+  spec.is_whole = spec.scales >= 0 && in.dtype != DType::kF32;
+  spec.in_scale = scale_of(step.inputs[0]);
+  spec.out_scale = scale_of(step.output);
+  if (step.has_residual) {
+    spec.residual_scale = scale_of(step.inputs.back());
+    spec.residual_type = type_of(info(step.inputs.back()).dtype);
+  }
   return spec;
 }
 
@@ -75,13 +83,13 @@ Call& NetworkBuilder::convolution_call(const ConvPrimitive& chosen, const ConvSp
   Call& call = new_call();
   call.set(dnnl::convolution_forward(chosen), {{DNNL_ARG_SRC, source},
                                                {DNNL_ARG_WEIGHTS, weights_.weights(spec, chosen.weights_desc())},
-                                               {DNNL_ARG_BIAS, weights_.bias(spec.bias)},
+                                               {DNNL_ARG_BIAS, weights_.bias(spec)},
                                                {DNNL_ARG_DST, destination},
                                                {DNNL_ARG_SCRATCHPAD, scratch(chosen.scratchpad_desc(), used)}});
   return call;
 }
 
-ConvPrimitive NetworkBuilder::choose(const ConvSpec& spec, const Desc& source, const Desc& result) {
+ConvPrimitive NetworkBuilder::choose(const ConvSpec& spec, const Desc& source, const Desc& result, bool fixes_result) {
   const auto any = [](Desc desc) {
     desc.data.format_kind = dnnl_format_kind_any;
     return desc;
@@ -90,13 +98,27 @@ ConvPrimitive NetworkBuilder::choose(const ConvSpec& spec, const Desc& source, c
   for (const bool free_source : {false, true}) {
     for (const bool free_result : {true, false}) {
       if (!is_slow(chosen.impl_info_str())) return chosen;
-      if (free_result && spec.residual) continue;
+      if (free_result && (fixes_result || spec.residual)) continue;
       const ConvPrimitive other =
           weights_.choose(spec, free_source ? any(source) : source, free_result ? any(result) : result);
       if (!is_slow(other.impl_info_str())) chosen = other;
     }
   }
   return chosen;
+}
+
+// The residual, in its own element type, where the convolution will add it up.
+void NetworkBuilder::place_residual(const Value& residual, const Value& y, Tag tag, std::vector<Call*>& calls,
+                                    size_t& used) {
+  const Desc wanted(residual.desc.dims(), static_cast<Type>(residual.desc.data.data_type), tag);
+  const bool is_there = residual.data == y.data;
+  if (is_there && residual.desc == wanted) return;
+  dnnl::memory from = memory(residual);
+  if (is_there) {  // in another format: by way of a copy
+    from = scratch(wanted, used);
+    add_reorder(memory(residual), from, calls);
+  }
+  add_reorder(from, {wanted, network_.engine_, y.data}, calls);
 }
 
 void NetworkBuilder::add_convolution(const Step& step) {
@@ -108,10 +130,11 @@ void NetworkBuilder::add_convolution(const Step& step) {
 
   // A residual that lies where the result goes fixes the result's format.
   const Value* residual = step.has_residual ? &whole(step.inputs.back()) : nullptr;
-  const Desc result = residual != nullptr ? residual->desc : preferred(step.output);
-  const ConvPrimitive chosen = choose(spec, x.desc, result);
+  const Tag tag = residual != nullptr && !spec.is_whole ? tag_of(layout_of(residual->desc)) : Tag::nhwc;
+  const bool is_free = residual == nullptr && !spec.is_whole;
+  const ConvPrimitive chosen = choose(spec, x.desc, is_free ? preferred(step.output) : plain(step.output, tag));
   const Value& y = set_value(step.output, chosen.dst_desc());
-  if (residual != nullptr && residual->data != y.data) add_reorder(memory(*residual), memory(y), calls);
+  if (residual != nullptr) place_residual(*residual, y, tag, calls, used);
   const dnnl::memory source = adapted(x, chosen.src_desc(), calls, used);
   calls.push_back(&convolution_call(chosen, spec, source, memory(y), used));
   finish(step, chosen.impl_info_str(), std::move(calls));
@@ -134,7 +157,7 @@ void NetworkBuilder::add_phase_wise_convolution(const Step& step) {
   std::vector<Call*> calls;
   for (int phase = 0; phase < kPhases; ++phase) {
     size_t used_by_phase = used;
-    const Value part{x.desc, x.data + static_cast<size_t>(phase) * x.desc.get_size(), 1};
+    const Value part{x.desc, x.data + static_cast<size_t>(phase) * x.desc.get_size(), 1, x.scale};
     dnnl::memory to(result, network_.engine_, nullptr);
     network_.scratch_uses_.push_back({to, phases_at + static_cast<size_t>(phase) * phase_bytes});
     const dnnl::memory source = adapted(part, chosen.src_desc(), calls, used_by_phase);
@@ -176,7 +199,7 @@ void NetworkBuilder::add_transposed(const Step& step) {
   call.set(dnnl::deconvolution_forward(chosen),
            {{DNNL_ARG_SRC, memory(x)},
             {DNNL_ARG_WEIGHTS, weights_.transposed_weights(step.weights[0], chosen.weights_desc())},
-            {DNNL_ARG_BIAS, weights_.bias(step.has_bias ? step.weights[1] : -1)},
+            {DNNL_ARG_BIAS, step.has_bias ? weights_.vector(step.weights[1]) : dnnl::memory()},
             {DNNL_ARG_DST, memory(y)},
             {DNNL_ARG_SCRATCHPAD, scratch(chosen.scratchpad_desc(), used)}});
   finish(step, chosen.impl_info_str(), {&call});
@@ -193,7 +216,7 @@ void NetworkBuilder::add_phases(const Step& step) {
   spec.out_height = spec.in_height;
   spec.out_width = spec.in_width;
   const bool stays_split = is_read_by_1x1_alone(step.output);
-  const bool is_blocked = block_ != 0 && spec.out_channels % block_ == 0;
+  const bool is_blocked = block_ != 0 && !spec.is_whole && spec.out_channels % block_ == 0;
   const Tag tag = !is_blocked ? Tag::nhwc : block_ == 16 ? Tag::nChw16c : Tag::nChw8c;
   const Desc phase_desc({network_.batch_, spec.out_channels, spec.out_height, spec.out_width},
                         type_of(info(step.output).dtype), tag);
@@ -205,8 +228,7 @@ void NetworkBuilder::add_phases(const Step& step) {
   for (int phase = 0; phase < kPhases; ++phase) {
     spec.phase = phase;
     spec.pads = {phase / 2 == 0 ? 1 : 0, phase / 2 == 0 ? 0 : 1, phase % 2 == 0 ? 1 : 0, phase % 2 == 0 ? 0 : 1};
-    const ConvPrimitive chosen = choose(spec, x.desc, phase_desc);
-    PFX_CHECK(chosen.dst_desc() == phase_desc);
+    const ConvPrimitive chosen = choose(spec, x.desc, phase_desc, true);
     size_t used_by_phase = used;
     dnnl::memory to(phase_desc, network_.engine_, nullptr);
     if (stays_split) {
@@ -220,7 +242,7 @@ void NetworkBuilder::add_phases(const Step& step) {
   }
   if (stays_split) {
     PFX_CHECK(kPhases * phase_bytes <= info(step.output).bytes * static_cast<uint64_t>(network_.batch_));
-    value(step.output) = {phase_desc, place(step.output), kPhases};
+    value(step.output) = {phase_desc, place(step.output), kPhases, scale_of(step.output)};
     return finish(step, kernel, std::move(calls));
   }
   const Value& y = set_value(step.output, plain(step.output, tag));

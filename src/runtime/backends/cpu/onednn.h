@@ -51,6 +51,11 @@ struct ConvSpec {
   std::array<int64_t, 4> pads{};  // top, bottom, left, right
   bool relu = false;
   bool residual = false;  // the destination holds it
+  int32_t scales = -1;    // id in the plan: of i8 weights
+  // Sums whole numbers: result = (in_scale * scales * sum + bias + residual_scale * residual) / out_scale.
+  bool is_whole = false;
+  float in_scale = 1, out_scale = 1, residual_scale = 1;
+  Type residual_type = Type::undef;
 };
 
 using ConvPrimitive = dnnl::convolution_forward::primitive_desc;
@@ -63,13 +68,17 @@ class WeightStore {
   // The fastest implementation that is known for the spec; `source` and `destination` may be of format any.
   ConvPrimitive choose(const ConvSpec& spec, const Desc& source, const Desc& destination);
   dnnl::memory weights(const ConvSpec& spec, const Desc& wanted);
-  dnnl::memory bias(int32_t id);
+  // Empty without a bias. In units of the sum where whole numbers are summed: oneDNN adds it before it scales.
+  dnnl::memory bias(const ConvSpec& spec);
+  // A weight [n] as it stands in the plan.
+  dnnl::memory vector(int32_t id);
   // [out,in,kh,kw] of a transposed convolution that has no phases here.
   dnnl::memory transposed_weights(int32_t id, const Desc& wanted);
 
  private:
   using Key = std::pair<int32_t, int>;  // weight id, phase
-  Tensor source_values(int32_t id, bool as_f32) const;
+  dnnl::primitive_attr attributes_of(const ConvSpec& spec) const;
+  Tensor source_values(const ConvSpec& spec, bool as_f32) const;
   dnnl::memory reordered(const Key& key, const dnnl::memory& plain, const Desc& wanted);
 
   std::shared_ptr<const plan::Plan> plan_;

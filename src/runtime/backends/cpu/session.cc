@@ -23,18 +23,20 @@ AlignedBytes allocate(size_t bytes) {
   return AlignedBytes(static_cast<std::byte*>(::operator new[](std::max<size_t>(bytes, 64), std::align_val_t{64})));
 }
 
-// A plan in bf16 as one in f32, for a CPU that has no bf16 arithmetic (emulated, it would be slower than f32). The
-// weights keep the values that they were rounded to. info().precision tells.
+// A plan in bf16 or int8 as one in f32, for a CPU that has no such arithmetic: bf16 emulated would be slower than f32,
+// and products of 8-bit numbers are summed in pairs of 16 bits where there is no VNNI, which overflow. The weights
+// keep the values that they were rounded to. info().precision tells.
 PlanPointer runnable(PlanPointer plan) {
-  if (plan->metadata.precision != "bf16" || cpu::has_instructions(dnnl::cpu_isa::avx512_core_bf16)) return plan;
+  if (cpu_computes(plan->metadata.precision)) return plan;
+  const uint64_t growth = sizeof(float) / (plan->metadata.precision == "bf16" ? 2 : 1);
   auto wide = std::make_shared<plan::Plan>(*plan);
   wide->metadata.precision = "f32";
   for (plan::TensorInfo& t : wide->tensors) {
     t.dtype = DType::kF32;
-    t.offset *= 2;
-    t.bytes *= 2;
+    t.offset *= growth;
+    t.bytes *= growth;
   }
-  wide->arena_bytes *= 2;
+  wide->arena_bytes *= growth;
   return wide;
 }
 
@@ -129,6 +131,15 @@ class CpuSession : public Session {
 };
 
 }  // namespace
+
+bool cpu_computes(const std::string& precision) {
+  using cpu::has_instructions;
+  if (precision == "bf16") return has_instructions(dnnl::cpu_isa::avx512_core_bf16);
+  if (precision == "int8") {
+    return has_instructions(dnnl::cpu_isa::avx512_core_vnni) || has_instructions(dnnl::cpu_isa::avx2_vnni);
+  }
+  return true;
+}
 
 std::unique_ptr<Session> open_cpu(PlanPointer plan, const SessionOptions& options) {
   return std::make_unique<CpuSession>(std::move(plan), options);

@@ -8,14 +8,10 @@ namespace {
 
 using dnnl::algorithm;
 
-dnnl::primitive_attr attributes_of(const ConvSpec& spec) {
-  dnnl::primitive_attr attributes;
-  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  dnnl::post_ops post_ops;
-  if (spec.residual) post_ops.append_sum(1.0F);
-  if (spec.relu) post_ops.append_eltwise(1.0F, algorithm::eltwise_relu, 0.0F, 0.0F);
-  attributes.set_post_ops(post_ops);
-  return attributes;
+// The type of the weights that an input of this type is multiplied with.
+Type weight_type(const Desc& source) {
+  const auto type = static_cast<Type>(source.data.data_type);
+  return type == Type::u8 ? Type::s8 : type;
 }
 
 // Row (or column) of the 4x4 filter that tap j of an output phase uses; pads (1,0) for phase 0, (0,1) for phase 1.
@@ -44,6 +40,23 @@ std::vector<std::byte> phase_weights(const Value* all, int64_t in, int64_t out, 
 WeightStore::WeightStore(std::shared_ptr<const plan::Plan> plan, dnnl::engine engine)
     : plan_(std::move(plan)), engine_(std::move(engine)), stream_(engine_) {}
 
+dnnl::primitive_attr WeightStore::attributes_of(const ConvSpec& spec) const {
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  dnnl::post_ops post_ops;
+  if (spec.is_whole) {
+    std::vector<float> factors;
+    for (const float scale : plan_->f32(spec.scales)) factors.push_back(spec.in_scale * scale / spec.out_scale);
+    attributes.set_output_scales(1 << 1, factors);
+    if (spec.residual) post_ops.append_sum(spec.residual_scale / spec.out_scale, spec.residual_type);
+  } else if (spec.residual) {
+    post_ops.append_sum(1.0F);
+  }
+  if (spec.relu) post_ops.append_eltwise(1.0F, algorithm::eltwise_relu, 0.0F, 0.0F);
+  attributes.set_post_ops(post_ops);
+  return attributes;
+}
+
 ConvPrimitive WeightStore::choose(const ConvSpec& spec, const Desc& source, const Desc& destination) {
   const dnnl::primitive_attr attributes = attributes_of(spec);
   const Desc bias = spec.bias >= 0 ? Desc({spec.out_channels}, Type::f32, Tag::a) : Desc();
@@ -55,8 +68,8 @@ ConvPrimitive WeightStore::choose(const ConvSpec& spec, const Desc& source, cons
     result = ConvPrimitive(description, attributes, engine_, true);
     return static_cast<bool>(result) && !is_slow(result.impl_info_str());
   };
-  const Desc any({spec.out_channels, spec.in_channels, spec.kernel_height, spec.kernel_width},
-                 static_cast<Type>(source.data.data_type), Tag::any);
+  const Desc any({spec.out_channels, spec.in_channels, spec.kernel_height, spec.kernel_width}, weight_type(source),
+                 Tag::any);
   const bool is_float = static_cast<Type>(source.data.data_type) == Type::f32;
   const bool may_use_winograd = is_float && spec.kernel_height == 3 && spec.kernel_width == 3 && spec.stride == 1 &&
                                 spec.in_channels >= 32 && spec.out_channels >= 32;
@@ -88,10 +101,22 @@ dnnl::memory WeightStore::reordered(const Key& key, const dnnl::memory& plain, c
   return memory;
 }
 
-Tensor WeightStore::source_values(int32_t id, bool as_f32) const {
-  const plan::WeightInfo& info = plan_->weight_infos[static_cast<size_t>(id)];
-  const Tensor borrowed(info.dtype, info.shape, plan_->bytes(id), plan_);
-  return as_f32 ? borrowed.to_f32() : borrowed;
+// A plan in bf16 or int8 that runs in f32 is widened here: not every f32 format can be made out of them.
+Tensor WeightStore::source_values(const ConvSpec& spec, bool as_f32) const {
+  const plan::WeightInfo& info = plan_->weight_infos[static_cast<size_t>(spec.weights)];
+  const Tensor borrowed(info.dtype, info.shape, plan_->bytes(spec.weights), plan_);
+  if (!as_f32) return borrowed;
+  if (info.dtype != DType::kI8) return borrowed.to_f32();
+  const std::span<const int8_t> stored = borrowed.as<int8_t>();
+  const std::span<const float> scales = plan_->f32(spec.scales);
+  // [kh,kw,in,out], or [kh,kw,out,in] of a transposed convolution's phases.
+  const auto repeat = static_cast<size_t>(spec.phase >= 0 ? info.shape[3] : 1);
+  Tensor wide(DType::kF32, info.shape);
+  const std::span<float> values = wide.mutable_f32();
+  for (size_t i = 0; i < stored.size(); ++i) {
+    values[i] = static_cast<float>(stored[i]) * scales[i / repeat % scales.size()];
+  }
+  return wide;
 }
 
 dnnl::memory WeightStore::weights(const ConvSpec& spec, const Desc& wanted) {
@@ -100,17 +125,18 @@ dnnl::memory WeightStore::weights(const ConvSpec& spec, const Desc& wanted) {
   for (auto kept = begin; kept != end; ++kept) {
     if (kept->second.get_desc() == wanted) return kept->second;
   }
-  // A plan in bf16 that runs in f32 is widened here: not every f32 format can be made out of bf16.
-  const Tensor values = source_values(spec.weights, static_cast<Type>(wanted.data.data_type) == Type::f32);
+  const Tensor values = source_values(spec, static_cast<Type>(wanted.data.data_type) == Type::f32);
   const Desc plain({spec.out_channels, spec.in_channels, spec.kernel_height, spec.kernel_width},
                    type_of(values.dtype()), Tag::hwio);
   const std::byte* bytes = values.bytes().data();
   std::vector<std::byte> phase;
   if (spec.phase >= 0) {
-    phase =
-        values.dtype() == DType::kBF16
-            ? phase_weights(reinterpret_cast<const uint16_t*>(bytes), spec.in_channels, spec.out_channels, spec.phase)
-            : phase_weights(reinterpret_cast<const float*>(bytes), spec.in_channels, spec.out_channels, spec.phase);
+    const auto of_phase = [&](const auto* all) {
+      return phase_weights(all, spec.in_channels, spec.out_channels, spec.phase);
+    };
+    phase = values.dtype() == DType::kBF16 ? of_phase(reinterpret_cast<const uint16_t*>(bytes))
+            : values.dtype() == DType::kI8 ? of_phase(reinterpret_cast<const int8_t*>(bytes))
+                                           : of_phase(reinterpret_cast<const float*>(bytes));
     bytes = phase.data();
   }
   dnnl::memory memory = reordered(key, dnnl::memory(plain, engine_, const_cast<std::byte*>(bytes)), wanted);
@@ -118,8 +144,18 @@ dnnl::memory WeightStore::weights(const ConvSpec& spec, const Desc& wanted) {
   return memory;
 }
 
-dnnl::memory WeightStore::bias(int32_t id) {
-  if (id < 0) return {};
+dnnl::memory WeightStore::bias(const ConvSpec& spec) {
+  if (spec.bias < 0) return {};
+  if (!spec.is_whole) return vector(spec.bias);
+  const std::span<const float> values = plan_->f32(spec.bias);
+  const std::span<const float> scales = plan_->f32(spec.scales);
+  dnnl::memory memory({{spec.out_channels}, Type::f32, Tag::a}, engine_);
+  auto* sums = static_cast<float*>(memory.get_data_handle());
+  for (size_t c = 0; c < values.size(); ++c) sums[c] = values[c] / (spec.in_scale * scales[c]);
+  return memory;
+}
+
+dnnl::memory WeightStore::vector(int32_t id) {
   const Key key{id, -1};
   const auto kept = kept_.find(key);
   if (kept != kept_.end()) return kept->second;
@@ -137,7 +173,9 @@ dnnl::memory WeightStore::transposed_weights(int32_t id, const Desc& wanted) {
     if (kept->second.get_desc() == wanted) return kept->second;
   }
   const Shape& s = plan_->weight_infos[static_cast<size_t>(id)].shape;  // [kh,kw,out,in]
-  const Tensor values = source_values(id, static_cast<Type>(wanted.data.data_type) == Type::f32);
+  ConvSpec spec;
+  spec.weights = id;
+  const Tensor values = source_values(spec, static_cast<Type>(wanted.data.data_type) == Type::f32);
   const Desc plain({s[2], s[3], s[0], s[1]}, type_of(values.dtype()), {s[3], 1, s[1] * s[2] * s[3], s[2] * s[3]});
   return reordered(key, dnnl::memory(plain, engine_, const_cast<std::byte*>(values.bytes().data())), wanted);
 }

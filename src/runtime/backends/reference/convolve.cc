@@ -110,10 +110,11 @@ class BlockOfRows {
   void store(const Sums& sums, int64_t p, int64_t at) const {
     for (int64_t o = 0; o < count_; ++o) {
       double value = o < kLanes ? sums.low[p][o] : sums.high[p][o - kLanes];
+      if (c_.weight_scales != nullptr) value *= c_.in_scale * c_.weight_scales[first_ + o];
       if (c_.bias != nullptr) value += c_.bias[first_ + o];
-      if (c_.residual != nullptr) value += c_.residual[at + o];
+      if (c_.residual != nullptr) value += c_.residual_scale * c_.residual[at + o];
       if (c_.relu) value = std::max(value, 0.0);
-      y_[at + o] = static_cast<float>(value);
+      y_[at + o] = c_.stored(value);
     }
   }
 

@@ -7,6 +7,11 @@
 
 namespace posefix::runtime::reference {
 
+float Stored::operator()(double value) const {
+  if (!is_whole) return static_cast<float>(value);
+  return static_cast<float>(std::clamp(std::nearbyint(value / scale), lowest, highest));
+}
+
 void max_pool(int64_t batch, Map in, Map out, int64_t kernel, int64_t stride, std::array<int64_t, 2> pad,
               const float* x, float* y, ThreadPool& pool) {
   const auto rows = [&](int64_t begin, int64_t end) {

@@ -1,7 +1,7 @@
 // The plainest form of every op, summed in double: the oracle that the other backends are held against.
 //
-// Maps are [B,H,W,C] f32. Results do not depend on the number of threads: each value is summed by one thread in the
-// order ky, kx, input channel.
+// Maps are [B,H,W,C] f32, those of whole numbers too: sums of products of 8-bit numbers are exact in double. Results do
+// not depend on the number of threads: each value is summed by one thread in the order ky, kx, input channel.
 #pragma once
 
 #include <array>
@@ -19,6 +19,15 @@ struct Map {
   int64_t size() const { return height * width * channels; }
 };
 
+// How a result is stored: as it is, or as the whole number nearest to value / scale (ties to even) within bounds.
+struct Stored {
+  bool is_whole = false;
+  double scale = 1;
+  double lowest = 0;
+  double highest = 0;
+  float operator()(double value) const;
+};
+
 struct Convolution {
   int64_t batch = 1;
   Map in;
@@ -32,6 +41,11 @@ struct Convolution {
   const float* weights = nullptr;
   const float* bias = nullptr;      // [out] or null
   const float* residual = nullptr;  // like the result, may be the result itself; or null
+  // Of stored whole numbers: the sum counts in_scale * weight_scales[out], the residual residual_scale.
+  const float* weight_scales = nullptr;  // [out]; null: 1
+  double in_scale = 1;
+  double residual_scale = 1;
+  Stored stored;
 };
 
 // With transposed: TensorFlow's SAME, pad = (kernel - stride) / 2 taken from the result.

@@ -22,11 +22,15 @@ class ReferenceSession : public Session {
         info_(info_of(*plan_, "reference")),
         max_batch_(options.max_batch),
         pool_(options.threads) {
-    if (plan_->metadata.precision != "f32") {
-      throw bad_input("a plan in {}; the reference backend runs f32", plan_->metadata.precision);
+    const std::string& precision = plan_->metadata.precision;
+    if (precision != "f32" && precision != "int8") {
+      throw bad_input("a plan in {}; the reference backend runs f32 and int8", precision);
     }
-    arena_.resize(plan_->arena_bytes / sizeof(float) * static_cast<size_t>(max_batch_));
+    // Whole numbers are held as floats, so a map takes one float for every byte that the plan gives it.
+    bytes_per_float_ = precision == "int8" ? 1 : sizeof(float);
+    arena_.resize(plan_->arena_bytes / bytes_per_float_ * static_cast<size_t>(max_batch_));
     allocate_rendered();
+    widen_weights();
   }
 
   const ModelInfo& info() const override { return info_; }
@@ -43,7 +47,9 @@ class ReferenceSession : public Session {
       if (entry.name != name) continue;
       const TensorInfo& t = tensor(entry.tensor);
       const float* from = data(entry.tensor);
-      return {from, from + batch_ * map(t).size()};
+      std::vector<float> values(from, from + batch_ * map(t).size());
+      for (float& value : values) value *= scale(entry.tensor);
+      return values;
     }
     throw bad_input("the plan does not keep the value '{}'", name);
   }
@@ -52,9 +58,15 @@ class ReferenceSession : public Session {
   const TensorInfo& tensor(int32_t id) const { return plan_->tensors[static_cast<size_t>(id)]; }
   static Map map(const TensorInfo& t) { return {t.height, t.width, t.channels}; }
   Map map(int32_t id) const { return map(tensor(id)); }
-  float* data(int32_t id) { return arena_.data() + tensor(id).offset / sizeof(float) * static_cast<size_t>(batch_); }
-  const float* data(int32_t id) const {
-    return arena_.data() + tensor(id).offset / sizeof(float) * static_cast<size_t>(batch_);
+  size_t start(int32_t id) const { return tensor(id).offset / bytes_per_float_ * static_cast<size_t>(batch_); }
+  float* data(int32_t id) { return arena_.data() + start(id); }
+  const float* data(int32_t id) const { return arena_.data() + start(id); }
+  bool is_whole(int32_t id) const { return tensor(id).dtype != DType::kF32; }
+  float scale(int32_t id) const { return is_whole(id) ? tensor(id).scale : 1; }
+  reference::Stored stored(int32_t id) const {
+    if (!is_whole(id)) return {};
+    const bool is_signed = tensor(id).dtype == DType::kI8;
+    return {true, double{tensor(id).scale}, is_signed ? -128.0 : 0.0, is_signed ? 127.0 : 255.0};
   }
 
   // A pose stem is computed the long way: the rendered pose, then the convolution.
@@ -62,6 +74,17 @@ class ReferenceSession : public Session {
     const auto is_stem = [](const Step& step) { return step.op == Op::kPoseStem; };
     if (std::any_of(plan_->steps.begin(), plan_->steps.end(), is_stem)) {
       rendered_.resize(static_cast<size_t>(max_batch_ * info_.height * info_.width * info_.joints));
+    }
+  }
+
+  // i8 weights as the floats that the kernels read.
+  void widen_weights() {
+    widened_.resize(plan_->weight_infos.size());
+    for (size_t i = 0; i < widened_.size(); ++i) {
+      if (plan_->weight_infos[i].dtype != DType::kI8) continue;
+      const std::span<const std::byte> bytes = plan_->bytes(static_cast<int32_t>(i));
+      const std::span stored(reinterpret_cast<const int8_t*>(bytes.data()), bytes.size());
+      widened_[i].assign(stored.begin(), stored.end());
     }
   }
 
@@ -90,6 +113,8 @@ class ReferenceSession : public Session {
       case Op::kRelu:
       case Op::kAdd:
         return element_wise(step);
+      case Op::kConvert:
+        return convert(step);
       case Op::kDecode:
         return reference::decode(batch_, map(step.inputs[0]), step.factor, data(step.inputs[0]), output.coords.data(),
                                  output.spread.empty() ? nullptr : output.spread.data());
@@ -116,10 +141,26 @@ class ReferenceSession : public Session {
     c.transposed = step.op == Op::kConvTranspose2d;
     if (c.transposed) c.pad = {(w[0] - step.stride) / 2, (w[1] - step.stride) / 2};
     c.relu = step.relu;
-    c.weights = plan_->f32(step.weights[0]).data();
+    const std::vector<float>& widened = widened_[static_cast<size_t>(step.weights[0])];
+    c.weights = widened.empty() ? plan_->f32(step.weights[0]).data() : widened.data();
+    const int32_t scales = plan::weight_scales(*plan_, step);
+    if (scales >= 0) {
+      c.weight_scales = plan_->f32(scales).data();
+      c.in_scale = double{scale(step.inputs[0])};
+    }
+    if (step.has_residual) c.residual_scale = double{scale(step.inputs.back())};
+    c.stored = stored(step.output);
     c.bias = step.has_bias ? plan_->f32(step.weights[1]).data() : nullptr;
     c.residual = step.has_residual ? data(step.inputs.back()) : nullptr;
     reference::convolve(c, x, data(step.output), pool_);
+  }
+
+  void convert(const Step& step) {
+    const float* x = data(step.inputs[0]);
+    float* y = data(step.output);
+    const double factor = double{scale(step.inputs[0])};
+    const reference::Stored store = stored(step.output);
+    for (int64_t i = 0; i < batch_ * map(step.output).size(); ++i) y[i] = store(factor * x[i]);
   }
 
   void pad(const Step& step) {
@@ -168,7 +209,9 @@ class ReferenceSession : public Session {
   int64_t max_batch_;
   ThreadPool pool_;
   int64_t batch_ = 0;
+  size_t bytes_per_float_ = sizeof(float);  // of the plan's sizes
   std::vector<float> arena_;
+  std::vector<std::vector<float>> widened_;  // by weight id; empty: as in the plan
   std::vector<float> rendered_;
 };
 
