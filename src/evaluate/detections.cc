@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <new>
 #include <utility>
 
 #include "dataset/json_cursor.h"
@@ -54,21 +53,27 @@ class Collector {
 
  private:
   static constexpr double kNone = std::numeric_limits<double>::max();
-  // Poses of a large file come to tens of MB, of which the kernel hands out a huge page as fast as a few small ones.
+  // Address space, of which only what is written is given memory.
+  static constexpr size_t kBlock_bytes = size_t{16} << 20;
   static constexpr size_t kHugePage_bytes = size_t{2} << 20;
 
   double* reserve(size_t joints) {
     const size_t values = joints * 2;
     if (free_values_ < values) {
-      const size_t bytes = (values * sizeof(double) + kHugePage_bytes - 1) / kHugePage_bytes * kHugePage_bytes;
-      next_ = static_cast<double*>(std::aligned_alloc(kHugePage_bytes, bytes));
-      if (next_ == nullptr) throw std::bad_alloc();
-      out_.blocks.emplace_back(next_);
-      ::madvise(next_, bytes, MADV_HUGEPAGE);  // a hint
-      free_values_ = bytes / sizeof(double);
+      free_values_ = std::max(kBlock_bytes / sizeof(double), values);
+      out_.blocks.push_back(std::make_unique_for_overwrite<double[]>(free_values_));
+      next_ = out_.blocks.back().get();
+      advise_huge_pages(reinterpret_cast<uintptr_t>(next_), free_values_ * sizeof(double));
     }
     free_values_ -= values;
     return std::exchange(next_, next_ + values);
+  }
+
+  // The kernel hands out a huge page nearly as fast as a small one. A hint: whether it does is its own matter.
+  static void advise_huge_pages(uintptr_t begin, size_t size) {
+    const uintptr_t first = (begin + kHugePage_bytes - 1) / kHugePage_bytes * kHugePage_bytes;
+    const uintptr_t end = (begin + size) / kHugePage_bytes * kHugePage_bytes;
+    if (first < end) ::madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
   }
 
   void add_pose(double* pose, const std::vector<double>& keypoints) {

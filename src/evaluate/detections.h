@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <vector>
@@ -24,10 +23,7 @@ struct Detections {
   std::vector<double> area;
   std::vector<const double*> pose;  // [N] -> x of K joints, then y of K joints, image_px; owned by blocks
 
-  struct Release {
-    void operator()(double* block) const { std::free(block); }
-  };
-  std::vector<std::unique_ptr<double[], Release>> blocks;
+  std::vector<std::unique_ptr<double[]>> blocks;
   size_t size() const { return score.size(); }
 };
 
