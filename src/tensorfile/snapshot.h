@@ -1,8 +1,8 @@
 // A snapshot: a model's variables by their TF-slim names with what is needed to use them.
 //
 // On disk a safetensors file. Metadata keys: "posefix.config" (resolved YAML), "posefix.skeleton" (skeleton YAML),
-// "posefix.step", and whatever training adds. Names that start with "optimizer/" or "train/" are not variables of the
-// network: training state.
+// "posefix.step", "posefix.trust" (a calibration, trust/trust.h), and whatever training adds. Names that start with
+// "optimizer/" or "train/" are not variables of the network: training state.
 #pragma once
 
 #include <filesystem>
@@ -20,6 +20,7 @@ struct Snapshot {
 
   const std::string& config_yaml() const;    // Error (bad input) if the file carries none
   const std::string& skeleton_yaml() const;  //
+  std::string trust() const;                 // "" if the file carries none
 };
 
 Snapshot read_snapshot(const std::filesystem::path& path);
