@@ -74,6 +74,13 @@ POSEFIX_API posefix_status posefix_get_info(const posefix_session* session, pose
 POSEFIX_API posefix_status posefix_run(posefix_session* session, int32_t batch, const uint8_t* crops, const float* pose,
                                        const float* valid, float* coords, float* spread);
 
+/* How far posefix_refine() moves joints towards the network's answer: "calibrated", as far as the model's calibration
+ * says (from the answer's heat map, the distance and the joint's score), or "raw", all the way. A session starts
+ * calibrated if its model carries a calibration that its backend can use, else raw. */
+POSEFIX_API posefix_status posefix_set_trust(posefix_session* session, const char* trust);
+/* "calibrated" or "raw"; NULL if `session` is. */
+POSEFIX_API const char* posefix_get_trust(const posefix_session* session);
+
 /* A picture in memory with the poses of N persons: crop, flip test, network, back to the picture.
  *   bgr        [height,width,3], rows top to bottom, without padding
  *   keypoints  [N,K,3] image_px x, y and the estimator's score; joints with score 0 are unknown

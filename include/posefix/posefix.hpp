@@ -56,6 +56,10 @@ class Session {
   // Texts live as long as the session.
   const posefix_info& info() const { return info_; }
 
+  // "calibrated" or "raw": how far refine() follows the network; see posefix_set_trust(). Throws Error.
+  void set_trust(const std::string& trust) { check(posefix_set_trust(session_.get(), trust.c_str())); }
+  std::string trust() const { return posefix_get_trust(session_.get()); }
+
   struct Answer {
     std::vector<float> coords;  // [B,K,2] crop_px
     std::vector<float> spread;  // [B,K] crop_px

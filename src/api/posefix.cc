@@ -12,6 +12,8 @@
 
 struct posefix_session {
   std::unique_ptr<posefix::runtime::Session> session;
+  std::shared_ptr<const posefix::trust::Trust> calibration;  // null: the model carries none that can be used
+  bool is_calibrated = false;
 };
 
 namespace {
@@ -68,8 +70,16 @@ posefix::pose::Box box_of(const double* boxes, size_t person) {
   return {at[0], at[1], at[2], at[3]};
 }
 
-void refine(posefix::runtime::Session& session, const uint8_t* bgr, int32_t width, int32_t height, int32_t persons,
+std::shared_ptr<const posefix::trust::Trust> calibration_of(const posefix::runtime::ModelInfo& info) {
+  if (info.trust.empty() || !info.has_spread) return nullptr;
+  const auto skeleton = posefix::pose::Skeleton::parse(info.skeleton_yaml, "the model's skeleton");
+  return std::make_shared<const posefix::trust::Trust>(
+      posefix::trust::Trust::parse(info.trust, skeleton, "the model's calibration"));
+}
+
+void refine(posefix_session& opened, const uint8_t* bgr, int32_t width, int32_t height, int32_t persons,
             const double* keypoints, const double* boxes, bool flip_test, double* refined) {
+  posefix::runtime::Session& session = *opened.session;
   if (width < 1 || height < 1 || persons < 0) throw bad_input("a picture of {}x{}, {} persons", width, height, persons);
   if (persons == 0) return;
   require(bgr, "bgr");
@@ -89,6 +99,7 @@ void refine(posefix::runtime::Session& session, const uint8_t* bgr, int32_t widt
   options.flip = flip_test;
   options.nms_threshold.reset();
   options.decode_threads = 1;
+  if (opened.is_calibrated) options.trust = opened.calibration;
   posefix::refine::Refiner refiner(
       session, posefix::pose::Skeleton::parse(session.info().skeleton_yaml, "the model's skeleton"), options);
   const posefix::refine::Refined result = refiner.run(picture, people);
@@ -117,6 +128,8 @@ posefix_status posefix_open(const char* path, const posefix_options* options, po
     }
     auto opened = std::make_unique<posefix_session>();
     opened->session = posefix::runtime::open_session(path, resolved);
+    opened->calibration = calibration_of(opened->session->info());
+    opened->is_calibrated = opened->calibration != nullptr;
     *session = opened.release();
   });
 }
@@ -158,12 +171,32 @@ posefix_status posefix_run(posefix_session* session, int32_t batch, const uint8_
   });
 }
 
+posefix_status posefix_set_trust(posefix_session* session, const char* trust) {
+  return guarded([&] {
+    require(session, "session");
+    require(trust, "trust");
+    const std::string wanted = trust;
+    if (wanted != "raw" && wanted != "calibrated") {
+      throw bad_input("trust '{}': expected calibrated or raw", wanted);
+    }
+    if (wanted == "calibrated" && session->calibration == nullptr) {
+      throw bad_input("the model carries no calibration that its backend can use; posefix calibrate makes one");
+    }
+    session->is_calibrated = wanted == "calibrated";
+  });
+}
+
+const char* posefix_get_trust(const posefix_session* session) {
+  if (session == nullptr) return nullptr;
+  return session->is_calibrated ? "calibrated" : "raw";
+}
+
 posefix_status posefix_refine(posefix_session* session, const uint8_t* bgr, int32_t width, int32_t height,
                               int32_t persons, const double* keypoints, const double* boxes, int32_t flip_test,
                               double* refined) {
   return guarded([&] {
     require(session, "session");
-    refine(*session->session, bgr, width, height, persons, keypoints, boxes, flip_test != 0, refined);
+    refine(*session, bgr, width, height, persons, keypoints, boxes, flip_test != 0, refined);
   });
 }
 

@@ -94,9 +94,9 @@ void Options::load_text(std::string_view yaml, const std::string& name) {
         }
         return;
       }
-      const bool elsewhere = std::any_of(passed_over_.begin(), passed_over_.end(), [&](const std::string& section) {
-        return key == section || key.starts_with(section + ".");
-      });
+      const auto is_of = [&](const std::string& section) { return key == section || key.starts_with(section + "."); };
+      const bool elsewhere = std::any_of(passed_over_.begin(), passed_over_.end(), is_of) ||
+                             (!only_.empty() && !key.empty() && !is_of(only_));
       if (elsewhere) return;
       if (key.empty()) throw bad_input("{}: expected 'key: value' lines, found {}", name, node_text(node));
       if (is_group)

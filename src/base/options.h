@@ -16,6 +16,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -33,6 +34,9 @@ class Options {
 
   // Keys of this section belong to another part of the program: accepted, not read, unless declared here.
   void pass_over(std::string section);
+
+  // Every key outside this section belongs to another part of the program: accepted, not read.
+  void only(std::string section) { only_ = std::move(section); }
 
   // Reads a YAML file over the defaults. Error (bad input) names file, line and key.
   void load(const std::filesystem::path& file);
@@ -58,6 +62,7 @@ class Options {
   Entry* find(std::string_view key);
   std::vector<Entry> entries_;
   std::vector<std::string> passed_over_;
+  std::string only_;  // "": all sections
 };
 
 }  // namespace posefix

@@ -68,6 +68,18 @@ TEST(Options, UnknownKeyNamesFileLineAndTheNearest) {
   EXPECT_THAT(message, HasSubstr("'model.input_size'"));
 }
 
+TEST(Options, OneSectionOfAFileCanBeReadAlone) {
+  std::string poses;
+  Options options;
+  options.only("calibrate");
+  options.add("calibrate.poses", &poses, "");
+  options.load_text("model: {backbone: resnet50}\ntrain.rate: 1\ncalibrate: {poses: p.json}\n", "c.yaml");
+  EXPECT_EQ(poses, "p.json");
+  options.set("train.rate=2");
+  EXPECT_THAT(message_of([&] { options.load_text("calibrate:\n  pose: a\n", "c.yaml"); }),
+              HasSubstr("unknown key 'calibrate.pose'; the nearest known key is 'calibrate.poses'"));
+}
+
 TEST(Options, WrongValuesSayWhatWasExpectedAndFound) {
   Config config;
   EXPECT_THAT(message_of([&] { config.options.set("train.batch_size=many"); }),

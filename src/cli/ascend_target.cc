@@ -39,6 +39,7 @@ FrozenNetwork freeze(const NetworkFile& network, const AscendFlags& flags, const
   frozen.heatmap_stride = model::kHeatmapStride;
   std::copy(std::begin(model::kImageMeanBgr), std::end(model::kImageMeanBgr), frozen.mean_bgr.begin());
   frozen.config_yaml = network.config_yaml;
+  frozen.trust = network.trust;
   frozen.skeleton_yaml = flags.skeleton.empty() ? network.skeleton_yaml : pose::Skeleton::load(flags.skeleton).yaml;
   return frozen;
 }

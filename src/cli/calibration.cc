@@ -202,7 +202,7 @@ std::shared_ptr<const plan::Plan> compile_int8(const NetworkFile& network, const
   say_what_is_used(flags, people);
   const Shape& image = network.graph.node(network.graph.find("image")).type.shape;
   const image::CropSize size{static_cast<int>(image.at(1)), static_cast<int>(image.at(2))};
-  const compiler::ModelTexts texts{network.config_yaml, network.skeleton_yaml};
+  const compiler::ModelTexts texts{network.config_yaml, network.skeleton_yaml, network.trust};
   const bool by_ap = !flags.poses.empty() && !flags.annotations.empty();
 
   compiler::Int8Request request;

@@ -29,6 +29,7 @@ NetworkFile read_snapshot_network(const std::filesystem::path& path) {
   network.weights = std::move(snapshot.variables);
   network.config_yaml = snapshot.config_yaml();
   network.skeleton_yaml = snapshot.skeleton_yaml();
+  network.trust = snapshot.trust();
   network.metadata = std::move(snapshot.metadata);
   return network;
 }
@@ -52,6 +53,7 @@ NetworkFile read_network_file(const std::filesystem::path& path) {
   network.weights = std::move(model.weights);
   network.config_yaml = value_or_empty(model.metadata, "posefix.config");
   network.skeleton_yaml = value_or_empty(model.metadata, "posefix.skeleton");
+  network.trust = value_or_empty(model.metadata, "posefix.trust");
   network.metadata = std::move(model.metadata);
   return network;
 }
@@ -64,7 +66,7 @@ std::unique_ptr<runtime::Session> open_network(const std::filesystem::path& path
                     options.backend, path.string());
   }
   NetworkFile network = read_network_file(path);
-  const compiler::ModelTexts texts{network.config_yaml, network.skeleton_yaml};
+  const compiler::ModelTexts texts{network.config_yaml, network.skeleton_yaml, network.trust};
   compiler::CompileOptions compile_options;
   if (!options.backend.empty()) compile_options.target = options.backend;
   return compiler::open_compiled(compiler::compile(network.graph, std::move(network.weights), texts, compile_options),

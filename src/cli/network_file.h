@@ -18,6 +18,7 @@ struct NetworkFile {
   std::map<std::string, std::string> metadata;  // the file's
   std::string config_yaml;                      // "" if the file does not say
   std::string skeleton_yaml;                    // "" if the file does not say
+  std::string trust;                            // calibration as text, "" if the file carries none
 };
 
 // Error (bad input) names the file and what is wrong with it.

@@ -89,6 +89,7 @@ std::shared_ptr<const plan::Plan> compile(const graph::Graph& graph, NamedTensor
   program.plan.metadata.precision = options.precision == "int8" ? "f32" : options.precision;
   program.plan.metadata.config_yaml = texts.config_yaml;
   program.plan.metadata.skeleton_yaml = texts.skeleton_yaml;
+  program.plan.metadata.trust = texts.trust;
   if (options.target == "cpu") {
     fuse_pose_stem(program);
     dump.write("fuse_pose_stem", plan::to_text(program.plan));

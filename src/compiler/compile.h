@@ -34,6 +34,7 @@ struct CompileOptions {
 struct ModelTexts {
   std::string config_yaml;
   std::string skeleton_yaml;
+  std::string trust = {};  // calibration as text, "" for none
 };
 
 // Error (bad input): a target or precision that is not available (names those that are), an unknown name in `keep`,

@@ -15,7 +15,8 @@ std::shared_ptr<const plan::Plan> compile_snapshot(const std::filesystem::path& 
     const graph::Graph graph =
         model::build(model::config_from_yaml(snapshot.config_yaml(), "posefix.config"), skeleton.size());
     model::check_weights(graph, snapshot.variables, path.string());
-    return compile(graph, std::move(snapshot.variables), {snapshot.config_yaml(), snapshot.skeleton_yaml()}, options);
+    return compile(graph, std::move(snapshot.variables),
+                   {snapshot.config_yaml(), snapshot.skeleton_yaml(), snapshot.trust()}, options);
   } catch (const Error& error) {
     const bool names_file = std::string(error.what()).find(path.string()) != std::string::npos;
     if (names_file) throw;

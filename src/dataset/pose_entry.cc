@@ -34,6 +34,7 @@ class EntryReader {
     entry_.scores.clear();
     entry_.bbox.clear();
     entry_.raw_score = {};
+    entry_.raw_uncertainty = {};
     json_.object([&](std::string_view key) { field(key); });
     entry_.raw = json_.text().substr(start.offset, json_.offset() - start.offset);
     const auto require = [&](unsigned bit, const char* name) {
@@ -71,6 +72,8 @@ class EntryReader {
       read_scores();
     } else if (key == "bbox") {
       read_bbox();
+    } else if (key == "uncertainty") {
+      entry_.raw_uncertainty = value_text([&] { json_.skip(); });
     } else if (key == "file_name") {
       entry_.file_name = json_.string();
     } else {

@@ -27,6 +27,7 @@ struct PoseEntry {
   std::string_view raw;
   std::string_view raw_keypoints;
   std::string_view raw_score;
+  std::string_view raw_uncertainty;
 };
 
 // Reads the next value of `json`, which must be an entry, into `entry`. *joints is K or, when 0, set from this entry.

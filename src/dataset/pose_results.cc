@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "dataset/json_cursor.h"
@@ -26,6 +27,7 @@ PoseResult result_of(const PoseEntry& entry, size_t index) {
   result.raw = entry.raw;
   result.raw_keypoints = entry.raw_keypoints;
   result.raw_score = entry.raw_score;
+  result.raw_uncertainty = entry.raw_uncertainty;
   return result;
 }
 
@@ -63,6 +65,52 @@ void append_keypoints(std::string& out, const pose::Keypoints& keypoints) {
     append_number(out, keypoints[j].score);
   }
   out += ']';
+}
+
+void append_numbers(std::string& out, std::span<const double> values) {
+  out += '[';
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (i > 0) out += ',';
+    append_number(out, values[i]);
+  }
+  out += ']';
+}
+
+// The entry's text with the new values in the places of the old ones, whichever comes first; fields that it lacks at
+// its end.
+void append_refined(std::string& out, const PoseResult& entry, const RefinedPose& pose) {
+  struct Piece {
+    std::string_view old_text;
+    std::string new_text;
+  };
+  std::vector<Piece> pieces;
+  std::string added;
+  pieces.push_back({entry.raw_keypoints, ""});
+  append_keypoints(pieces.back().new_text, pose.keypoints);
+  if (pose.score && !entry.raw_score.empty()) {
+    pieces.push_back({entry.raw_score, fmt::format("{}", *pose.score)});
+  } else if (pose.score && pose.adds_score) {
+    added += fmt::format(",\"score\":{}", *pose.score);
+  }
+  if (!pose.uncertainty.empty()) {
+    std::string numbers;
+    append_numbers(numbers, pose.uncertainty);
+    if (entry.raw_uncertainty.empty()) {
+      added += ",\"uncertainty\":" + numbers;
+    } else {
+      pieces.push_back({entry.raw_uncertainty, numbers});
+    }
+  }
+  std::sort(pieces.begin(), pieces.end(),
+            [](const Piece& a, const Piece& b) { return a.old_text.data() < b.old_text.data(); });
+  const char* from = entry.raw.data();
+  for (const Piece& piece : pieces) {
+    out.append(from, piece.old_text.data());
+    out += piece.new_text;
+    from = piece.old_text.data() + piece.old_text.size();
+  }
+  out.append(from, entry.raw.data() + entry.raw.size() - 1);
+  out += added + "}";
 }
 
 // The list of a results file, streamed in pieces into an atomic file.
@@ -145,30 +193,7 @@ PoseResults read_pose_results(const std::filesystem::path& path, const PoseReadO
 void write_pose_results(const std::filesystem::path& path, const PoseResults& input,
                         std::span<const RefinedPose> refined) {
   ResultsWriter writer(path);
-  for (const RefinedPose& pose : refined) {
-    const PoseResult& entry = input.entries.at(pose.entry);
-    std::string keypoints;
-    append_keypoints(keypoints, pose.keypoints);
-    const std::string score = pose.score && !entry.raw_score.empty() ? fmt::format("{}", *pose.score) : "";
-    // The entry's text with the new values in the places of the old ones, whichever comes first.
-    struct Piece {
-      std::string_view old_text;
-      std::string_view new_text;
-    };
-    Piece pieces[] = {{entry.raw_keypoints, keypoints}, {entry.raw_score, score.empty() ? entry.raw_score : score}};
-    if (!pieces[1].old_text.empty() && pieces[1].old_text.data() < pieces[0].old_text.data()) {
-      std::swap(pieces[0], pieces[1]);
-    }
-    std::string& out = writer.next();
-    const char* from = entry.raw.data();
-    for (const Piece& piece : pieces) {
-      if (piece.old_text.empty()) continue;
-      out.append(from, piece.old_text.data());
-      out += piece.new_text;
-      from = piece.old_text.data() + piece.old_text.size();
-    }
-    out.append(from, entry.raw.data() + entry.raw.size());
-  }
+  for (const RefinedPose& pose : refined) append_refined(writer.next(), input.entries.at(pose.entry), pose);
   writer.commit();
 }
 

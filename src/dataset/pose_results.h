@@ -33,9 +33,10 @@ struct PoseResult {
   std::optional<std::string> file_name;
   size_t index = 0;  // position in the file, from 0
   // Parts of PoseResults::file's text, for writing the entry back; borrowed from the mapped file.
-  std::string_view raw;            // the entry
-  std::string_view raw_keypoints;  // the value of "keypoints" in it
-  std::string_view raw_score;      // the value of "score", empty if there is none
+  std::string_view raw;              // the entry
+  std::string_view raw_keypoints;    // the value of "keypoints" in it
+  std::string_view raw_score;        // the value of "score", empty if there is none
+  std::string_view raw_uncertainty;  // of "uncertainty", as an earlier refinement wrote it; empty if there is none
 };
 
 struct PoseResults {
@@ -62,9 +63,11 @@ struct PoseReadOptions {
 PoseResults read_pose_results(const std::filesystem::path& path, const PoseReadOptions& options);
 
 struct RefinedPose {
-  size_t entry;                 // position in PoseResults::entries
-  pose::Keypoints keypoints;    // [K] image_px, written with 3 decimals
-  std::optional<double> score;  // replaces the entry's score when set
+  size_t entry;                          // position in PoseResults::entries
+  pose::Keypoints keypoints;             // [K] image_px, written with 3 decimals
+  std::optional<double> score;           // replaces the entry's score when set
+  bool adds_score = false;               // an entry without a score gets `score`
+  std::vector<double> uncertainty = {};  // [K] image_px, written as "uncertainty" with 3 decimals; empty: left alone
 };
 
 // Writes the named entries in the order given, each with its own fields in their order. Atomic.

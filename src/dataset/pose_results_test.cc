@@ -78,6 +78,21 @@ TEST_F(PoseResultsTest, WritesUnknownFieldsBackInTheirPlaces) {
   EXPECT_EQ(read_pose_results(out, {}).entries.size(), 2u);
 }
 
+TEST_F(PoseResultsTest, AddsOrReplacesUncertaintyAndScore) {
+  const char* text = R"([{"uncertainty": [9, 9], "image_id": 7, "keypoints": [1, 2, 1, 3, 4, 1], "category_id": 1,
+ "scores": [0.5, 0.7]}, {"image_id": 8, "category_id": 1, "keypoints": [1, 2, 1, 3, 4, 1], "score": 0.5 }])";
+  const PoseResults results = read_pose_results(write(text), {});
+  const pose::Keypoints moved{{5, 6, 1}, {7, 8, 1}};
+  const std::vector<RefinedPose> refined{{0, moved, 0.25, true, {1.23456, 2}}, {1, moved, 0.75, true, {3, 4}}};
+  const std::filesystem::path out = folder_ / "r.json";
+  write_pose_results(out, results, refined);
+  EXPECT_EQ(read_file(out),
+            "[{\"uncertainty\": [1.235,2], \"image_id\": 7, \"keypoints\": [5,6,1,7,8,1], \"category_id\": 1,\n "
+            "\"scores\": [0.5, 0.7],\"score\":0.25},\n"
+            "{\"image_id\": 8, \"category_id\": 1, \"keypoints\": [5,6,1,7,8,1], \"score\": 0.75 "
+            ",\"uncertainty\":[3,4]}]\n");
+}
+
 TEST_F(PoseResultsTest, MessagesNameEntryAndField) {
   EXPECT_THAT(message_of(kTwo, {.joints = 17}),
               HasSubstr("/0/keypoints: byte 77: expected 51 numbers (x, y, score for each of 17 joints), got 6"));

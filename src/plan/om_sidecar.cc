@@ -34,6 +34,7 @@ class Reader {
       throw bad_input("{}: '{}' has the wrong type: {}", where_, key, find(key).type_name());
     }
   }
+  bool has(const char* key) const { return object_.contains(key); }
   Reader object(const char* key) const { return {find(key), where_ + "." + key}; }
   const Json& array(const char* key) const {
     const Json& value = find(key);
@@ -206,6 +207,7 @@ OmSidecar read_om_sidecar(const std::filesystem::path& json) {
   sidecar.mean_in_model = preprocessing.get<bool>("in_model");
   sidecar.config_yaml = reader.get<std::string>("config_yaml");
   sidecar.skeleton_yaml = reader.get<std::string>("skeleton_yaml");
+  if (reader.has("trust")) sidecar.trust = reader.get<std::string>("trust");
   sidecar.atc_version = reader.object("atc").get<std::string>("version");
   sidecar.atc_command = reader.object("atc").get<std::string>("command");
   check(where, sidecar);
@@ -229,6 +231,7 @@ std::string encode_om_sidecar(const OmSidecar& sidecar) {
   json["preprocessing"] = {{"colour", "BGR"}, {"mean", sidecar.mean_bgr}, {"in_model", sidecar.mean_in_model}};
   json["config_yaml"] = sidecar.config_yaml;
   json["skeleton_yaml"] = sidecar.skeleton_yaml;
+  if (!sidecar.trust.empty()) json["trust"] = sidecar.trust;
   json["atc"] = {{"version", sidecar.atc_version}, {"command", sidecar.atc_command}};
   return json.dump(1) + "\n";
 }

@@ -11,6 +11,7 @@
 //   "heatmap_stride": crop px per heat-map px
 //   "preprocessing": {"colour": "BGR", "mean": [b, g, r], "in_model": bool (AIPP subtracts it)}
 //   "config_yaml", "skeleton_yaml"
+//   "trust": calibration as text (trust/trust.h); absent when the model carries none
 //   "atc": {"version", "command"}
 // Unknown keys are kept out of the struct but are no error, so that a newer minor addition still loads.
 //
@@ -51,6 +52,7 @@ struct OmSidecar {
   bool mean_in_model = false;
   std::string config_yaml;
   std::string skeleton_yaml;
+  std::string trust;
   std::string atc_version;
   std::string atc_command;
 

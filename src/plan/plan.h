@@ -92,6 +92,7 @@ struct Metadata {
   std::string cpu_features;  // of the machine that compiled it, "" when the plan does not depend on it
   std::string config_yaml;   // resolved configuration
   std::string skeleton_yaml;
+  std::string trust;   // calibration as text (trust/trust.h), "" when the model carries none
   int64_t height = 0;  // H
   int64_t width = 0;   // W
   int64_t joints = 0;  // K

@@ -10,7 +10,8 @@
 //        192   sections, each at the next multiple of 64, zeros between
 //
 //   id 1 META     string target, precision, cpu_features, config_yaml, skeleton_yaml;
-//                 u64 H, W, K, heatmap_stride, arena_bytes; f64 mean_bgr[3]
+//                 u64 H, W, K, heatmap_stride, arena_bytes; f64 mean_bgr[3];
+//                 string trust, absent when empty
 //   id 2 TENSORS  u32 count; each: string name; u32 height, width, channels, dtype; f32 scale; u64 offset, bytes
 //   id 3 WEIGHTS  u32 count; each: string name; u32 dtype, rank; u64 dims[rank]; u64 offset, bytes
 //   id 4 STEPS    u32 count; each: u32 op; string name; u32 n; i32 inputs[n]; u32 m; i32 weights[m]; i32 output;

@@ -92,6 +92,16 @@ TEST_F(PlanFile, ReadsBackWhatWasWritten) {
   EXPECT_EQ(to_text(*read), to_text(*plan));
 }
 
+TEST_F(PlanFile, ACalibrationIsThereOnlyIfTheModelHasOne) {
+  const auto plan = small_plan();
+  const std::vector<std::byte> without = encode_plan(*plan);
+  plan->metadata.trust = "{}";
+  EXPECT_NE(encode_plan(*plan), without);
+  write_plan(path_, *plan);
+  EXPECT_EQ(read_plan(path_)->metadata.trust, "{}");
+  EXPECT_EQ(encode_plan(*read_plan(path_)), encode_plan(*plan));
+}
+
 TEST_F(PlanFile, EveryFlippedBitIsRefused) {
   const std::vector<std::byte> good = encode_plan(*small_plan());
   for (size_t i = 0; i < good.size(); ++i) {

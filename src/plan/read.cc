@@ -45,6 +45,7 @@ class Decoder {
     return value;
   }
   uint64_t position() const { return position_; }
+  bool at_end() const { return position_ == end_; }
   void expect_end() const {
     if (position_ != end_) {
       throw bad_input("{}: offset {}: {} bytes too many in the section", file_, position_, end_ - position_);
@@ -109,6 +110,7 @@ void read_metadata(Decoder in, Plan& plan, Offsets& offsets) {
   for (int64_t* value : {&m.height, &m.width, &m.joints, &m.heatmap_stride}) *value = in.get<int64_t>();
   plan.arena_bytes = in.get<uint64_t>();
   for (double& mean : m.mean_bgr) mean = in.get<double>();
+  if (!in.at_end()) m.trust = in.text();
   in.expect_end();
 }
 

@@ -40,6 +40,7 @@ Encoder encode_metadata(const Plan& plan) {
   for (const int64_t value : {m.height, m.width, m.joints, m.heatmap_stride}) out.put(value);
   out.put(plan.arena_bytes);
   for (const double mean : m.mean_bgr) out.put(mean);
+  if (!m.trust.empty()) out.text(m.trust);
   return out;
 }
 

@@ -1,6 +1,7 @@
 #include "refine/merge.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <vector>
 
@@ -49,6 +50,40 @@ void merge_passes(Refined& refined, const pose::Skeleton& skeleton, image::CropS
       for (size_t i = 0; i < width; ++i) mean[i] = (mean[i] + mirrored[i]) / 2.0F;
     }
     map_back(mean, refined.crop_boxes[person], size, std::span(refined.coords_image_px).subspan(person * width, width));
+  }
+}
+
+void merge_spreads(Refined& refined, std::span<const float> mirrored, const pose::Skeleton& skeleton) {
+  if (mirrored.empty()) return;
+  const std::vector<int> permutation = skeleton.flip_permutation();
+  for (size_t i = 0; i < refined.spread_crop_px.size(); ++i) {
+    const size_t joint = i % permutation.size();
+    const size_t partner = i - joint + static_cast<size_t>(permutation[joint]);
+    const double apart_px = std::hypot(refined.first_crop_px[2 * i] - refined.mirrored_crop_px[2 * i],
+                                       refined.first_crop_px[2 * i + 1] - refined.mirrored_crop_px[2 * i + 1]);
+    refined.spread_crop_px[i] =
+        static_cast<float>(trust::merged_spread(refined.spread_crop_px[i], mirrored[partner], apart_px));
+  }
+}
+
+void apply_trust(Refined& refined, std::span<const Person> people, const trust::Trust& trust, image::CropSize size) {
+  const auto joints = static_cast<size_t>(refined.joints);
+  std::vector<double> steps(joints);
+  refined.uncertainty_image_px.resize(people.size() * joints);
+  for (size_t person = 0; person < people.size(); ++person) {
+    const std::span<double> coords = std::span(refined.coords_image_px).subspan(person * 2 * joints, 2 * joints);
+    const std::span<const float> spread = std::span(refined.spread_crop_px).subspan(person * joints, joints);
+    const pose::Keypoints& input = *people[person].keypoints;
+    const double scale = refined.crop_scale(person, size.width);
+    const trust::Answered answered{&input, coords, spread, scale, people[person].score};
+    trust::steps(trust, answered, steps);
+    refined.expected_oks.push_back(trust.person_score(answered));
+    for (size_t joint = 0; joint < joints; ++joint) {
+      refined.uncertainty_image_px[person * joints + joint] = trust.expected_error_px(joint, spread[joint]) / scale;
+      if (steps[joint] == 1) continue;  // without input there may be nothing to start from
+      coords[2 * joint] = input[joint].x + steps[joint] * (coords[2 * joint] - input[joint].x);
+      coords[2 * joint + 1] = input[joint].y + steps[joint] * (coords[2 * joint + 1] - input[joint].y);
+    }
   }
 }
 

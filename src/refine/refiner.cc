@@ -46,8 +46,8 @@ class InFlight {
   InFlight& operator=(const InFlight&) = delete;
 
   int64_t size() const { return static_cast<int64_t>(counts_.size()); }
-  void submit(const runtime::CropBatch& batch, std::span<float> answer) {
-    guarded([&] { session_.submit(batch, {answer, {}}); });
+  void submit(const runtime::CropBatch& batch, const runtime::RefinedBatch& answer) {
+    guarded([&] { session_.submit(batch, answer); });
     counts_.push_back(batch.size);
   }
   // Rows of the oldest batch, which is done.
@@ -90,15 +90,25 @@ std::span<const double> Refined::coords(size_t person) const {
   return std::span(coords_image_px).subspan(person * width, width);
 }
 
+std::span<const double> Refined::uncertainty(size_t person) const {
+  const size_t width = static_cast<size_t>(joints);
+  return std::span(uncertainty_image_px).subspan(person * width, width);
+}
+
 Refiner::Refiner(runtime::Session& session, pose::Skeleton skeleton, const RefineOptions& options)
     : session_(session), skeleton_(std::move(skeleton)), options_(options) {
   if (session.info().joints != skeleton_.size()) {
     throw bad_input("the model has {} joints, the skeleton {} has {}", session.info().joints, skeleton_.name,
                     skeleton_.size());
   }
+  if (wants_spread() && !session.info().has_spread) {
+    throw bad_input("the model does not give the spread of its heat maps, which a calibration needs");
+  }
+  PFX_CHECK(!options.trust || options.trust->joints() == static_cast<size_t>(skeleton_.size()));
 }
 
-void Refiner::run_batches(CropFeed& feed, std::span<float> rows, RefineTimes& times, const OnProgress& on_progress) {
+void Refiner::run_batches(CropFeed& feed, std::span<float> rows, std::span<float> spreads, RefineTimes& times,
+                          const OnProgress& on_progress) {
   const size_t width = 2 * static_cast<size_t>(session_.info().joints);
   const int64_t passes = options_.flip ? 2 : 1;
   InFlight in_flight(session_);
@@ -112,7 +122,10 @@ void Refiner::run_batches(CropFeed& feed, std::span<float> rows, RefineTimes& ti
       const runtime::CropBatch batch = feed.next(count);
       if (in_flight.size() == 0) times.starved += seconds_since(begin);
       const Clock::time_point submitted = Clock::now();
-      in_flight.submit(batch, rows.subspan(static_cast<size_t>(asked) * width, static_cast<size_t>(count) * width));
+      const auto part = [&](std::span<float> all, size_t row) {
+        return all.subspan(static_cast<size_t>(asked) * row, static_cast<size_t>(count) * row);
+      };
+      in_flight.submit(batch, {part(rows, width), wants_spread() ? part(spreads, width / 2) : std::span<float>()});
       times.inference += seconds_since(submitted);
       ++times.batches;
       asked += count;
@@ -141,6 +154,7 @@ Refined Refiner::run(const PictureSource& pictures, std::span<const Person> peop
   std::vector<float> inputs(people.size() * width);
   const size_t passes = options_.flip ? 2 : 1;
   std::vector<float> rows(people.size() * passes * width);
+  std::vector<float> spreads(wants_spread() ? rows.size() / 2 : 0);
 
   Refined refined;
   refined.joints = info.joints;
@@ -148,7 +162,7 @@ Refined Refiner::run(const PictureSource& pictures, std::span<const Person> peop
     const FeedOptions feed_options{size, session_.max_batch(), session_.max_in_flight(), options_.flip,
                                    options_.decode_threads};
     CropFeed feed(feed_options, skeleton_, pictures, working, boxes, inputs);
-    run_batches(feed, rows, refined.times, on_progress);
+    run_batches(feed, rows, spreads, refined.times, on_progress);
     feed.stop();
     refined.times.decode = feed.times().decode_s;
     refined.times.crop = feed.times().crop_s;
@@ -161,6 +175,13 @@ Refined Refiner::run(const PictureSource& pictures, std::span<const Person> peop
   scatter(rows, order, 0, passes, width, refined.first_crop_px);
   if (options_.flip) scatter(rows, order, 1, passes, width, refined.mirrored_crop_px);
   merge_passes(refined, skeleton_, size);
+  if (wants_spread()) {
+    std::vector<float> mirrored;
+    scatter(spreads, order, 0, passes, joints, refined.spread_crop_px);
+    if (options_.flip) scatter(spreads, order, 1, passes, joints, mirrored);
+    merge_spreads(refined, mirrored, skeleton_);
+  }
+  if (options_.trust) apply_trust(refined, people, *options_.trust, size);
   suppress(refined, people, skeleton_, options_.nms_threshold);
   refined.times.merge = seconds_since(merge_begin);
   refined.times.total = seconds_since(begin);

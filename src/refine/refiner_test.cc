@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cmath>
 
 #include "base/error.h"
 
@@ -252,6 +253,67 @@ TEST(Refiner, NoPeopleIsNoWork) {
   const Refined refined = Refiner(session, skeleton(), {}).run(&picture, {});
   EXPECT_EQ(session.calls_, 0);
   EXPECT_TRUE(refined.kept.empty());
+}
+
+// Answers 6 px to the right of the input in the crop and in its mirror image; joints' spreads are 1, 2, 3 px.
+class SpreadSession : public EchoSession {
+ public:
+  SpreadSession() : EchoSession(5) {}
+  void run(const runtime::CropBatch& input, const runtime::RefinedBatch& output) override {
+    EchoSession::run(input, output);
+    for (size_t i = 0; i < output.coords.size(); i += 2) output.coords[i] += 6;
+    for (size_t i = 0; i < output.spread.size(); ++i) output.spread[i] = static_cast<float>(i % kJoints + 1);
+  }
+};
+
+TEST(Refiner, MergesTheSpreadsOfBothPasses) {
+  const Crowd crowd(7, 2);
+  SpreadSession session;
+  RefineOptions options;
+  EXPECT_TRUE(Refiner(session, skeleton(), options).run(&picture, crowd.people).spread_crop_px.empty());
+  options.spread = true;
+  const Refined refined = Refiner(session, skeleton(), options).run(&picture, crowd.people);
+  ASSERT_EQ(refined.spread_crop_px.size(), 7U * kJoints);
+  for (size_t i = 0; i < refined.spread_crop_px.size(); ++i) {
+    // Left (1) and right (2) change places in the mirror; the answers are 12 px apart.
+    const double squares = i % kJoints == 2 ? 9 : (1 + 4) / 2.0;
+    EXPECT_NEAR(refined.spread_crop_px[i], std::sqrt(squares + 36), 1e-4);
+  }
+  options.flip = false;
+  EXPECT_THAT(Refiner(session, skeleton(), options).run(&picture, crowd.people).spread_crop_px[1], 2.0F);
+}
+
+TEST(Refiner, MovesJointsAsFarAsTheTrustSays) {
+  auto trust = std::make_shared<trust::Trust>();
+  trust->height = 64;
+  trust->width = 48;
+  trust->kinds = trust::joint_kinds(skeleton());
+  ASSERT_EQ(trust->kinds.size(), 2U);  // left and right, nose
+  trust->kinds[0].moves = true;        // half way; the nose stays
+  trust->curve_spread_px = {1};
+  trust->curve_error_px = {4};
+  trust->bind(skeleton());
+  Crowd crowd(9, 3);
+  crowd.poses[4][1].score = 0;
+  RefineOptions options;
+  options.flip = false;
+  options.nms_threshold.reset();
+  SpreadSession session;
+  const Refined raw = Refiner(session, skeleton(), options).run(&picture, crowd.people);
+  options.trust = trust;
+  const Refined refined = Refiner(session, skeleton(), options).run(&picture, crowd.people);
+  for (size_t i = 0; i < crowd.people.size(); ++i) {
+    const std::span<const double> from = raw.coords(i), to = refined.coords(i);
+    for (size_t c = 0; c < 2; ++c) {
+      const auto start = [&](size_t joint) { return c == 0 ? crowd.poses[i][joint].x : crowd.poses[i][joint].y; };
+      EXPECT_NEAR(to[c], (start(0) + from[c]) / 2, 1e-9);
+      EXPECT_EQ(to[2 + c], i == 4 ? from[2 + c] : (start(1) + from[2 + c]) / 2);
+      EXPECT_EQ(to[4 + c], start(2));
+    }
+    EXPECT_NEAR(refined.uncertainty(i)[0], 4 * refined.crop_boxes[i].w / 48, 1e-9);
+  }
+  EXPECT_TRUE(raw.expected_oks.empty());
+  EXPECT_EQ(refined.expected_oks.size(), 9U);
 }
 
 TEST(Refiner, RefusesASkeletonOfAnotherSize) {

@@ -41,7 +41,8 @@ std::unique_ptr<Session> open_session(PlanPointer plan, const SessionOptions& op
 
 ModelInfo info_of(const plan::Plan& plan, const std::string& backend) {
   const plan::Metadata& m = plan.metadata;
-  return {m.height, m.width, m.joints, m.heatmap_stride, m.precision, backend, m.config_yaml, m.skeleton_yaml};
+  return {m.height, m.width,       m.joints,        m.heatmap_stride, m.precision,
+          backend,  m.config_yaml, m.skeleton_yaml, m.trust,          true};
 }
 
 void check_batch(const ModelInfo& info, int64_t max_batch, const CropBatch& input, const RefinedBatch& output) {

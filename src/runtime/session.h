@@ -27,6 +27,8 @@ struct ModelInfo {
   std::string backend;         // "cpu", "reference", "torch", "ascend"
   std::string config_yaml;     // resolved configuration it was built from
   std::string skeleton_yaml;
+  std::string trust;       // calibration as text (trust/trust.h), "" when the model carries none
+  bool has_spread = true;  // false: RefinedBatch::spread comes back as NaN
 };
 
 struct SessionOptions {

@@ -24,6 +24,11 @@ const std::string& required(const Snapshot& snapshot, const char* key, const cha
 const std::string& Snapshot::config_yaml() const { return required(*this, "posefix.config", "configuration"); }
 const std::string& Snapshot::skeleton_yaml() const { return required(*this, "posefix.skeleton", "skeleton"); }
 
+std::string Snapshot::trust() const {
+  const auto found = metadata.find("posefix.trust");
+  return found == metadata.end() ? "" : found->second;
+}
+
 Snapshot read_snapshot(const std::filesystem::path& path) {
   SafeTensors file = read_safetensors(path);
   Snapshot snapshot;

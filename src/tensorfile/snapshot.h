@@ -1,8 +1,9 @@
 // A snapshot: a model's variables by their TF-slim names with what is needed to use them.
 //
 // On disk a safetensors file. Metadata keys: "posefix.config" (resolved YAML), "posefix.skeleton" (skeleton YAML),
-// "posefix.step", the file's checksum (see safetensors.h; not in `metadata` here), and whatever training adds. Names
-// that start with "optimizer/" or "train/" are not variables of the network: training state.
+// "posefix.step", "posefix.trust" (a calibration, trust/trust.h), the file's checksum (see safetensors.h; not in
+// `metadata` here), and whatever training adds. Names that start with "optimizer/" or "train/" are not variables of the
+// network: training state.
 #pragma once
 
 #include <filesystem>
@@ -20,6 +21,7 @@ struct Snapshot {
 
   const std::string& config_yaml() const;    // Error (bad input) if the file carries none
   const std::string& skeleton_yaml() const;  //
+  std::string trust() const;                 // "" if the file carries none
 };
 
 Snapshot read_snapshot(const std::filesystem::path& path);

@@ -27,6 +27,7 @@ struct RunConfig {
     model::add_options(options, model);
     add_options(options, data);
     add_options(options, train);
+    options.pass_over("calibrate");  // the program calibrates when training is over
   }
   RunConfig(const RunConfig&) = delete;
   RunConfig& operator=(const RunConfig&) = delete;

@@ -22,6 +22,7 @@ using Names = std::set<std::string>;
 const std::map<std::string, Names> kAllowed = {
     {"base", {}},
     {"pose", {}},
+    {"trust", {"pose"}},
     {"image", {"pose"}},
     {"dataset", {"pose"}},
     {"synthesis", {"pose"}},
@@ -35,7 +36,7 @@ const std::map<std::string, Names> kAllowed = {
     {"torchgraph", {"graph", "tensorfile"}},
     {"runtime", {"plan"}},
     {"runtime/backends/torch", {"plan", "runtime", "torchgraph", "model", "tensorfile"}},
-    {"refine", {"runtime", "image", "pose", "dataset"}},
+    {"refine", {"runtime", "image", "pose", "dataset", "trust"}},
     {"api", {"refine", "runtime"}},
     {"evaluate", {"pose", "dataset"}},
     {"train", {"torchgraph", "model", "sample", "evaluate"}},

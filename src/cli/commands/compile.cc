@@ -41,7 +41,7 @@ std::shared_ptr<const plan::Plan> compile_plan(const Arguments& arguments) {
   }
   if (!is_exported_model(arguments.model)) return compiler::compile_snapshot(arguments.model, arguments.options);
   const NetworkFile network = read_network_file(arguments.model);
-  return compiler::compile(network.graph, network.weights, {network.config_yaml, network.skeleton_yaml},
+  return compiler::compile(network.graph, network.weights, {network.config_yaml, network.skeleton_yaml, network.trust},
                            arguments.options);
 }
 

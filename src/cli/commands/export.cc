@@ -49,6 +49,7 @@ void export_onnx(const ExportFlags& flags, const NetworkFile& network) {
        options.decode ? "coords: crop px, x then y; spread: crop px" : "logits_nhwc: heat maps before the softmax"},
       {"posefix.config", network.config_yaml},
       {"posefix.skeleton", network.skeleton_yaml}};
+  if (!network.trust.empty()) options.metadata["posefix.trust"] = network.trust;
   if (!network.skeleton_yaml.empty()) {
     const pose::Skeleton skeleton = pose::Skeleton::parse(network.skeleton_yaml, flags.model + ": posefix.skeleton");
     options.metadata["posefix.joints"] = fmt::format("{}", fmt::join(skeleton.joints, ","));

@@ -136,10 +136,11 @@ void inspect_network(const InspectFlags& flags) {
 void inspect_plan(const InspectFlags& flags) {
   const auto plan = plan::read_plan(flags.file);
   const plan::Metadata& metadata = plan->metadata;
-  const std::map<std::string, std::string> properties = {{"target", metadata.target},
-                                                         {"precision", metadata.precision},
-                                                         {"posefix.config", metadata.config_yaml},
-                                                         {"posefix.skeleton", metadata.skeleton_yaml}};
+  std::map<std::string, std::string> properties = {{"target", metadata.target},
+                                                   {"precision", metadata.precision},
+                                                   {"posefix.config", metadata.config_yaml},
+                                                   {"posefix.skeleton", metadata.skeleton_yaml}};
+  if (!metadata.trust.empty()) properties["posefix.trust"] = metadata.trust;
   if (flags.json) {
     const Json json = {{"file", flags.file},
                        {"format", "posefix offline model"},

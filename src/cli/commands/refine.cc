@@ -30,12 +30,14 @@ namespace fs = std::filesystem;
 struct Flags {
   fs::path model, images, image, poses, annotations, out, draw;
   std::string nms = "0.9";
-  std::string trust = "raw";
+  std::string trust;  // "": calibrated if the model carries a calibration
   std::string skeleton;
   std::string on_error = "stop";
   runtime::SessionOptions session;
   image::ExifOrientation exif = image::ExifOrientation::kIgnore;
   bool no_flip = false;
+  bool rescore = false;
+  bool uncertainty = false;
   bool stats = false;
   bool json = false;
 };
@@ -57,8 +59,9 @@ void check(const Flags& flags) {
   if (flags.out.empty() && flags.draw.empty()) {
     throw bad_input("nothing to write: give --out R.json, --draw {} or both", one ? "out.png" : "DIR");
   }
-  if (flags.trust != "raw") {
-    throw bad_input("--trust {}: {} carries no calibration; use --trust raw", flags.trust, flags.model.string());
+  if (flags.trust == "raw" && (flags.rescore || flags.uncertainty)) {
+    throw bad_input("--{} is of the calibrated poses; leave --trust raw out",
+                    flags.rescore ? "rescore" : "uncertainty");
   }
   const auto check_folder = [](const fs::path& file, const char* flag) {
     const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
@@ -77,6 +80,34 @@ pose::Skeleton skeleton_of(const Flags& flags, const runtime::ModelInfo& info) {
     throw bad_input("{}: names no skeleton; give one with --skeleton", flags.model.string());
   }
   return pose::Skeleton::parse(info.skeleton_yaml, flags.model.string() + ": skeleton");
+}
+
+// The model's calibration; null when it is not wanted or cannot be had.
+std::shared_ptr<const trust::Trust> trust_of(const Flags& flags, const runtime::ModelInfo& info,
+                                             const pose::Skeleton& skeleton) {
+  if (flags.trust == "raw") return nullptr;
+  const bool is_needed = flags.trust == "calibrated" || flags.rescore || flags.uncertainty;
+  const char* missing = nullptr;
+  if (info.trust.empty()) {
+    missing = "carries no calibration; posefix calibrate makes one, --trust raw does without";
+  } else if (!info.has_spread) {
+    missing = "does not give the spread of its heat maps, which its calibration needs";
+  }
+  if (missing != nullptr) {
+    const char* flag = flags.rescore ? "--rescore" : flags.uncertainty ? "--uncertainty" : "--trust calibrated";
+    if (is_needed) throw bad_input("{}: {} {}", flag, flags.model.string(), missing);
+    if (!info.trust.empty()) {
+      fmt::print(stderr, "refine: {} {}: answers are taken as they are\n", flags.model.string(), missing);
+    }
+    return nullptr;
+  }
+  const std::string where = flags.model.string() + ": posefix.trust";
+  auto trust = std::make_shared<const trust::Trust>(trust::Trust::parse(info.trust, skeleton, where));
+  if (trust->flip == flags.no_flip) {
+    fmt::print(stderr, "refine: {} was calibrated {} the flip test\n", flags.model.string(),
+               trust->flip ? "with" : "without");
+  }
+  return trust;
 }
 
 refine::Selection select_people(const Flags& flags, const dataset::PoseResults& poses, int joints) {
@@ -108,17 +139,22 @@ image::Image decode(const Flags& flags, const dataset::PoseResults& poses, const
   }
 }
 
-void write_results(const fs::path& path, const dataset::PoseResults& poses, const refine::Selection& selection,
+void write_results(const Flags& flags, const dataset::PoseResults& poses, const refine::Selection& selection,
                    const refine::Refined& refined) {
   std::vector<dataset::RefinedPose> results;
   for (size_t i = 0; i < selection.entries.size(); ++i) {
     if (refined.kept[i] == 0) continue;
     dataset::RefinedPose result{selection.entries[i], {}, std::round(selection.people[i].score * 1e4) / 1e4};
+    if (flags.rescore) {
+      result.score = std::round(refined.expected_oks[i] * 1e6) / 1e6;
+      result.adds_score = true;
+    }
+    if (flags.uncertainty) result.uncertainty.assign(refined.uncertainty(i).begin(), refined.uncertainty(i).end());
     const std::span<const double> coords = refined.coords(i);
     for (size_t j = 0; j < coords.size(); j += 2) result.keypoints.push_back({coords[j], coords[j + 1], 1});
     results.push_back(std::move(result));
   }
-  dataset::write_pose_results(path, poses, results);
+  dataset::write_pose_results(flags.out, poses, results);
 }
 
 // DIR/val_000000000785_before_after.jpg for the picture val/000000000785.jpg.
@@ -231,7 +267,9 @@ void run(const Flags& flags) {
   options.decode_threads = std::clamp(cores, 1, 4);
 
   const std::unique_ptr<runtime::Session> session = open(flags);
-  refine::Refiner refiner(*session, skeleton_of(flags, session->info()), options);
+  const pose::Skeleton skeleton = skeleton_of(flags, session->info());
+  options.trust = trust_of(flags, session->info(), skeleton);
+  refine::Refiner refiner(*session, skeleton, options);
   const int joints = refiner.skeleton().size();
   const dataset::PoseResults poses = dataset::read_pose_results(flags.poses, {.joints = joints});
   const refine::Selection selection = select_people(flags, poses, joints);
@@ -240,7 +278,7 @@ void run(const Flags& flags) {
   const refine::Refined refined = refiner.run([&](size_t picture) { return decode(flags, poses, selection, picture); },
                                               selection.people, [&](int64_t people) { progress.update(people); });
   progress.finish();
-  if (!flags.out.empty()) write_results(flags.out, poses, selection, refined);
+  if (!flags.out.empty()) write_results(flags, poses, selection, refined);
   if (!flags.draw.empty()) draw(flags, refiner.skeleton(), selection, refined);
 
   const auto kept = static_cast<size_t>(std::count(refined.kept.begin(), refined.kept.end(), 1));
@@ -267,8 +305,12 @@ std::function<void()> setup(CLI::App& app) {
   app.add_flag("--no-flip", flags->no_flip, "leave out the flip test: twice as fast, less exact");
   app.add_option("--nms", flags->nms, "OKS above which the weaker of two poses is removed, or off")
       ->capture_default_str();
-  app.add_option("--trust", flags->trust, "raw, or calibrated if the model carries a calibration")
-      ->capture_default_str();
+  app.add_option("--trust", flags->trust,
+                 "calibrated: joints follow the answer as far as its calibration says; raw: all the way; default: "
+                 "calibrated if the model carries a calibration")
+      ->check(CLI::IsMember({"calibrated", "raw"}));
+  app.add_flag("--rescore", flags->rescore, "a new score for every pose: the OKS to be expected");
+  app.add_flag("--uncertainty", flags->uncertainty, "write the mean error to be expected of every joint, in px");
   app.add_option("--skeleton", flags->skeleton, "name or YAML file; default: the model's own");
   app.add_option("--backend", flags->session.backend,
                  "cpu, reference, torch or ascend; default: what the model is for");

@@ -6,6 +6,7 @@
 #include "base/interrupt.h"
 #include "base/module.h"
 #include "cli/command.h"
+#include "cli/trust_calibration.h"
 #include "train/run.h"
 
 namespace posefix::cli {
@@ -25,12 +26,20 @@ std::function<void()> setup(CLI::App& app) {
     if (request->replay.empty() && (request->config.empty() || request->out.empty())) {
       throw bad_input("train: --config and --out are needed (or --replay FILE)");
     }
+    CalibrationRequest calibration;
+    if (request->replay.empty()) calibration = calibration_keys(request->config, request->set);
+    if (!calibration.poses.empty()) check_files(calibration);
     request->log = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
     request->result = [](const std::string& line) { std::printf("%s\n", line.c_str()); };
     request->interrupted = &interrupted;
     auto* entry = reinterpret_cast<train::TrainEntry*>(load_from_module(
         train::kTrainLibrary, train::kTrainEntry, "build with POSEFIX_TORCH=ON (needs LibTorch) to train"));
     entry(request.get());
+    if (calibration.poses.empty()) return;
+    calibration.snapshot = request->out / "last.safetensors";
+    calibration.out = request->out / "calibrated.safetensors";
+    print_calibration(calibrate(calibration), false);
+    std::fprintf(stderr, "calibrate: wrote %s\n", calibration.out.c_str());
   };
 }
 

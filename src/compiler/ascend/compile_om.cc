@@ -118,6 +118,7 @@ plan::OmSidecar sidecar_of(const FrozenNetwork& network, const OmOptions& option
   sidecar.mean_in_model = options.aipp;
   sidecar.config_yaml = network.config_yaml;
   sidecar.skeleton_yaml = network.skeleton_yaml;
+  sidecar.trust = network.trust;
   sidecar.atc_command = shell_command(atc_arguments(request));
   return sidecar;
 }

@@ -30,6 +30,7 @@ struct FrozenNetwork {
   std::array<double, 3> mean_bgr{};
   std::string config_yaml;
   std::string skeleton_yaml;
+  std::string trust;  // calibration as text, "" for none
 };
 
 struct OmOptions {

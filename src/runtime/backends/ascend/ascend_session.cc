@@ -45,8 +45,11 @@ plan::OmSidecar read_checked_sidecar(const std::filesystem::path& om) {
 }
 
 ModelInfo info_of(const plan::OmSidecar& sidecar) {
-  return {sidecar.height(),  sidecar.width(), sidecar.joints(),    sidecar.heatmap_stride,
-          sidecar.precision, "ascend",        sidecar.config_yaml, sidecar.skeleton_yaml};
+  return {sidecar.height(),    sidecar.width(),
+          sidecar.joints(),    sidecar.heatmap_stride,
+          sidecar.precision,   "ascend",
+          sidecar.config_yaml, sidecar.skeleton_yaml,
+          sidecar.trust,       sidecar.output("spread") != nullptr};
 }
 
 class AscendSession : public Session {

@@ -36,7 +36,9 @@ class TorchSession : public Session {
              "f32",
              "torch",
              snapshot.config_yaml(),
-             snapshot.skeleton_yaml()};
+             snapshot.skeleton_yaml(),
+             snapshot.trust(),
+             true};
   }
 
   const ModelInfo& info() const override { return info_; }
