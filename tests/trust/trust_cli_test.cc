@@ -40,7 +40,8 @@ class TrustCommand : public ::testing::Test {
 
   void write_poses(uint32_t estimator) {
     ordered_json poses = ordered_json::array();
-    for (const ordered_json& annotation : ordered_json::parse(read_file(kAnnotations))["annotations"]) {
+    const ordered_json document = ordered_json::parse(read_file(kAnnotations));
+    for (const ordered_json& annotation : document["annotations"]) {
       if (annotation["num_keypoints"] == 0 || annotation["iscrowd"] == 1) continue;
       Rng rng(1, estimator, poses.size());
       ordered_json keypoints = annotation["keypoints"];
@@ -77,8 +78,9 @@ class TrustCommand : public ::testing::Test {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
   }
   int calibrate(const std::vector<std::string>& more = {}) {
-    std::vector<std::string> arguments{"calibrate", model_,    "--annotations", kAnnotations, "--images", kPictures,
-                                       "--poses",   poses_[0], "--poses",       poses_[1],    "--out",    calibrated_};
+    std::vector<std::string> arguments{"calibrate", model_,      "--annotations", kAnnotations, "--images",
+                                       kPictures,   "--poses",   poses_[0],       "--poses",    poses_[1],
+                                       "--out",     calibrated_, "--threads",     "1"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return run(arguments);
   }
@@ -86,14 +88,15 @@ class TrustCommand : public ::testing::Test {
   ordered_json refine(const fs::path& model, const std::vector<std::string>& more = {}) {
     const fs::path file = folder_ / "refined.json";
     std::vector<std::string> arguments{"refine",        model,        "--images", kPictures, "--poses", poses_[0],
-                                       "--annotations", kAnnotations, "--nms",    "off",     "--out",   file};
+                                       "--annotations", kAnnotations, "--nms",    "off",     "--out",   file,
+                                       "--threads",     "1"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     EXPECT_EQ(run(arguments), 0) << log_;
     return ordered_json::parse(read_file(file));
   }
 
-  fs::path folder_ = fs::temp_directory_path() /
-                     (std::string("trust_cli_") + ::testing::UnitTest::GetInstance()->current_test_info()->name());
+  fs::path folder_ = fs::temp_directory_path() / (fmt::format("trust_cli_{}_", ::getpid()) +
+                                                  ::testing::UnitTest::GetInstance()->current_test_info()->name());
   fs::path model_ = folder_ / "model.safetensors";
   fs::path calibrated_ = folder_ / "calibrated.safetensors";
   std::array<fs::path, 2> poses_{folder_ / "one.json", folder_ / "two.json"};
