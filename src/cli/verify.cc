@@ -2,12 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cmath>
-#include <limits>
-
 #include "base/error.h"
 #include "cli/people.h"
+#include "compiler/int8/trial.h"
 #include "image/image.h"
 #include "refine/refiner.h"
 
@@ -15,25 +12,6 @@ namespace posefix::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct Difference {
-  double worst_px = 0;
-  double mean_px = 0;
-};
-
-// Distances between two answers, [.,2] crop px. An answer that is no number is infinitely far away.
-Difference difference(std::span<const float> a, std::span<const float> b) {
-  Difference result;
-  for (size_t i = 0; i < a.size(); i += 2) {
-    double distance = std::hypot(static_cast<double>(a[i]) - b[i], static_cast<double>(a[i + 1]) - b[i + 1]);
-    if (!std::isfinite(distance)) distance = std::numeric_limits<double>::infinity();
-    result.worst_px = std::max(result.worst_px, distance);
-    result.mean_px += distance;
-  }
-  const size_t joints = a.size() / 2;
-  if (joints > 0) result.mean_px /= static_cast<double>(joints);
-  return result;
-}
 
 }  // namespace
 
@@ -76,7 +54,7 @@ void verify(runtime::Session& model, runtime::Session& reference, const pose::Sk
   };
   const refine::Refined found = run(model);
   const refine::Refined expected = run(reference);
-  const Difference apart = difference(found.first_crop_px, expected.first_crop_px);
+  const compiler::Difference apart = compiler::difference(found.first_crop_px, expected.first_crop_px);
   fmt::print("verify: {} people, worst difference {:.3g} px, mean {:.3g} px (crop px, beside f32)\n",
              people.selection.people.size(), apart.worst_px, apart.mean_px);
   if (flags.max_difference_px >= 0 && !(apart.worst_px <= flags.max_difference_px)) {

@@ -49,6 +49,10 @@ void write_plan(Arguments& arguments) {
   arguments.options.dump_passes = arguments.dump_passes;
   if (!arguments.precision.empty()) arguments.options.precision = arguments.precision;
   const auto plan = compile_plan(arguments);
+  const std::string& precision = plan->metadata.precision;
+  if (arguments.options.target == "cpu" && !runtime::cpu_computes(precision)) {
+    std::fprintf(stderr, "compile: this CPU has no %s arithmetic; the plan will run in f32 here\n", precision.c_str());
+  }
   plan::write_plan(arguments.out, *plan);
   std::fprintf(stderr, "%s: %zu steps for %s in %s, %.1f MB of weights, %.1f MB of working memory per person\n",
                arguments.out.c_str(), plan->steps.size(), plan->metadata.target.c_str(),

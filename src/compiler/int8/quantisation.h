@@ -3,8 +3,8 @@
 //   f32 ── Conv2d(W f32) ── f32     =>    u8 ── Conv2d(W i8, scales) ── u8
 //
 // Weights are symmetric with one scale per output channel, maps have one scale each: u8 where they are never negative
-// (after a ReLU), i8 elsewhere. A residual is added as it is stored, by its own scale. What the input steps, the first
-// convolution (it reads the picture), the last one (it writes the logits) and decoding read and write stays f32, with a
+// (after a ReLU), i8 elsewhere. A residual is added as it is stored, by its own scale. The input steps, the first
+// convolution (it reads the picture), what decoding reads and everything that is no convolution stay f32, with a
 // kConvert where the two meet; a map is written in f32 only if nobody reads whole numbers from it.
 // Non-goals: choosing ranges (calibrate.h).
 #pragma once

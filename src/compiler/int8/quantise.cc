@@ -164,16 +164,15 @@ class Quantiser {
 }  // namespace
 
 std::vector<size_t> quantisable_steps(const plan::Plan& plan) {
-  std::vector<bool> is_f32(plan.tensors.size(), false);  // the network's ends
+  std::vector<bool> is_input(plan.tensors.size(), false);
   for (const Step& step : plan.steps) {
     const bool is_source = step.op == Op::kAssembleInput || step.op == Op::kNormaliseImage || step.op == Op::kPoseStem;
-    if (is_source) is_f32[at(step.output)] = true;
-    if (step.op == Op::kDecode) is_f32[at(step.inputs[0])] = true;
+    if (is_source) is_input[at(step.output)] = true;
   }
   std::vector<size_t> steps;
   for (size_t s = 0; s < plan.steps.size(); ++s) {
     const Step& step = plan.steps[s];
-    if (!is_convolution(step) || is_f32[at(step.inputs[0])] || is_f32[at(step.output)]) continue;
+    if (!is_convolution(step) || is_input[at(step.inputs[0])]) continue;
     const Shape& w = plan.weight_infos[at(step.weights[0])].shape;
     // The one form of a transposed convolution that becomes plain ones.
     const bool has_phases = w[0] == 4 && w[1] == 4 && step.stride == 2;
