@@ -194,6 +194,12 @@ void add_calibration_flags(CLI::App& app, CalibrationFlags& flags) {
   app.add_flag("--json", flags.json, "int8: the report as JSON");
 }
 
+void check_calibration_flags(const CalibrationFlags& flags, const std::string& precision) {
+  if (precision == "int8") return;
+  const bool is_given = !flags.pictures.empty() || !flags.poses.empty() || !flags.annotations.empty() || flags.json;
+  if (is_given) throw bad_input("--calibration, --poses, --annotations and --json go with --precision int8");
+}
+
 std::shared_ptr<const plan::Plan> compile_int8(const NetworkFile& network, const pose::Skeleton& skeleton,
                                                compiler::CompileOptions options, const CalibrationFlags& flags,
                                                const std::optional<double>& max_drop) {

@@ -77,6 +77,7 @@ void verify_model(const Arguments& arguments) {
 
 void run(Arguments& arguments) {
   check_verify_flags(arguments.verify);
+  check_calibration_flags(arguments.calibration, arguments.precision);
   if (!arguments.verify.pictures.empty() && arguments.ascend.emit_only) {
     throw bad_input("--verify needs a compiled model, and --emit-only asks for none");
   }
