@@ -59,9 +59,8 @@ class Files:
         if not path.exists():
             calibration = []
             if precision == "int8":
-                calibration = ["--calibration", self.arguments.calibration / "images",
-                               "--annotations", self.arguments.calibration / "annotations.json",
-                               # What the random weights answer jumps with every rounding: no layer is to fall back.
+                # Random weights: what int8 loses means nothing, so nothing falls back.
+                calibration = ["--calibration", self.arguments.pictures, "--annotations", self.arguments.annotations,
                                "--max-drop", "1e9", "--calibration-people", "8", "--held-out-people", "8"]
             self.posefix("compile", self.weights, "--target", "cpu", "--precision", precision, *calibration, "--out", path)
         return path
@@ -226,7 +225,10 @@ def main():
     parser.add_argument("--posefix", type=pathlib.Path, default="build/release/bin/posefix")
     parser.add_argument("--library", type=pathlib.Path, default="build/release/lib/libposefix.so")
     parser.add_argument("--work", type=pathlib.Path, default="build/bench_runtime")
-    parser.add_argument("--calibration", type=pathlib.Path, default="build/bench_runtime/calibration")
+    parser.add_argument("--pictures", type=pathlib.Path, default="examples/coco-mini/images/train2017",
+                        help="of people, to calibrate int8 with")
+    parser.add_argument("--annotations", type=pathlib.Path,
+                        default="examples/coco-mini/annotations/person_keypoints_train2017.json")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--precisions", nargs="+", choices=RUNTIMES, default=list(RUNTIMES))
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
