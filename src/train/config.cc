@@ -60,6 +60,12 @@ void add_options(Options& options, TrainConfig& c) {
               in_range(&c.ema_decay, 0, 1));
   options.add("train.frozen", &c.frozen, "prefixes of variables that do not train");
   options.add("train.snapshot_every", &c.snapshot_every, "steps between snapshots", at_least(&c.snapshot_every, 1));
+  options.add("train.keep_last", &c.keep_last, "newest snapshots kept as step_N.safetensors",
+              at_least(&c.keep_last, 0));
+  options.add("train.validate_every", &c.validate_every, "epochs between validations, e.g. 0.5; 0 = none",
+              in_range(&c.validate_every, 0, 1e9));
+  options.add("train.early_stop", &c.early_stop, "ends after so many validations without a better one; 0 = never",
+              at_least(&c.early_stop, 0));
   options.add("train.log_every", &c.log_every, "steps between lines of metrics.jsonl", at_least(&c.log_every, 1));
   options.add("train.threads", &c.threads, "compute threads; 0 = all cores. Results depend on the number",
               at_least(&c.threads, 0));

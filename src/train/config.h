@@ -39,6 +39,9 @@ struct TrainConfig {
   std::vector<std::string> frozen;  // prefixes of variables that stay as they are
 
   int64_t snapshot_every = 500;   // steps
+  int64_t keep_last = 3;          // newest snapshots kept beside last.safetensors as step_N.safetensors
+  double validate_every = 0;      // epochs, e.g. 0.5; 0: never
+  int64_t early_stop = 0;         // validations in a row without a better one after which the run ends; 0: never
   int64_t log_every = 10;         // steps between lines of metrics.jsonl
   int64_t threads = 0;            // of LibTorch; 0: all cores. Results depend on it, so it is stored resolved.
   bool channels_last = false;     // memory order of feature maps

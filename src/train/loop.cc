@@ -11,6 +11,7 @@
 #include "base/progress.h"
 #include "train/batch_file.h"
 #include "train/schedule.h"
+#include "train/validation_history.h"
 
 namespace posefix::train {
 namespace {
@@ -37,6 +38,22 @@ struct Window {
   }
 };
 
+nlohmann::ordered_json as_json(const ValidationFigures& figures) {
+  nlohmann::ordered_json json{{"score", figures.score()},
+                              {"loss", figures.loss},
+                              {"error_before_px", figures.error_before_px},
+                              {"error_after_px", figures.error_after_px},
+                              {"pck_before", figures.pck_before},
+                              {"pck_after", figures.pck_after}};
+  if (figures.sets.empty()) return json;
+  json["ap_before"] = figures.mean_ap_before();
+  json["ap_after"] = figures.mean_ap_after();
+  for (const SetAp& set : figures.sets) {
+    json["sets"].push_back({{"poses", set.poses}, {"ap_before", set.before}, {"ap_after", set.after}});
+  }
+  return json;
+}
+
 class Loop {
  public:
   Loop(RunFolder& folder, Trainer& trainer, DataSource& data, const TrainConfig& config, const LoopOptions& options)
@@ -47,6 +64,7 @@ class Loop {
         options_(options),
         length_(run_length(config, data.samples_per_epoch())),
         stop_(options.stop_after < 0 ? length_.total_steps : std::min(options.stop_after, length_.total_steps)),
+        history_(config, length_),
         progress_("train", "samples", stop_ * config.batch_size, options.quiet) {}
 
   void run() {
@@ -54,13 +72,20 @@ class Loop {
     progress_.set_start(trainer_.steps() * config_.batch_size);
     progress_.update(trainer_.steps() * config_.batch_size);
     data_.start(trainer_.steps());
-    while (trainer_.steps() < stop_) {
+    if (options_.validate && history_.due(trainer_.steps()) && history_.last_step() < trainer_.steps()) validate();
+    while (trainer_.steps() < stop_ && !history_.should_stop()) {
       if (interrupted()) stop_for_signal();
       step();
       const int64_t done = trainer_.steps();
-      if (done % config_.snapshot_every == 0 || done == stop_) write_snapshot();
+      // Before the snapshot, so that a run that goes on from it knows the figures.
+      if (options_.validate && history_.due(done)) validate();
+      if (done % config_.snapshot_every == 0 || done == stop_ || history_.should_stop()) write_snapshot();
     }
     progress_.finish();
+    if (history_.should_stop()) {
+      options_.report(fmt::format("stopped after step {}: {} validations without a better one than that after step {}",
+                                  trainer_.steps(), config_.early_stop, history_.best_step()));
+    }
   }
 
  private:
@@ -72,7 +97,8 @@ class Loop {
       trainer_.restore(*snapshot, source);
       written_step_ = trainer_.steps();
     }
-    folder_.open_metrics(trainer_.steps());
+    for (const auto& [step, score] : folder_.open_metrics(trainer_.steps())) history_.add(step, score);
+    folder_.append_metrics({{"step", trainer_.steps()}, {"start", options_.start}});
     if (trainer_.steps() > stop_) {
       throw bad_input("--steps {}: the run has done {} steps already", stop_, trainer_.steps());
     }
@@ -96,7 +122,7 @@ class Loop {
     }
     window_.add(losses, waited_s);
     const int64_t done = trainer_.steps();
-    progress_.update(done * config_.batch_size, fmt::format("step {}, loss {:.3f}", done, losses.total()));
+    show_progress(losses);
     if (done % config_.log_every == 0) write_metrics(rate);
   }
 
@@ -111,10 +137,41 @@ class Loop {
                                       {"loss_coord", window_.sum.coord / steps},
                                       {"loss_l2", window_.sum.l2 / steps},
                                       {"learning_rate", rate},
+                                      {"seconds", elapsed_s},
                                       {"samples_per_s", steps * static_cast<double>(config_.batch_size) / elapsed_s},
                                       {"waiting_share", window_.waiting_s / elapsed_s}};
-    folder_.append_metrics(line.dump());
+    folder_.append_metrics(line);
     window_ = {};
+  }
+
+  void show_progress(const LossValues& losses) {
+    const int64_t done = trainer_.steps();
+    std::string text = fmt::format("step {}, loss {:.3f}, waiting for data {:.0f}%", done, losses.total(),
+                                   100 * window_.waiting_s / std::max(1e-9, seconds_since(window_.began)));
+    if (!validated_.empty()) text += ", " + validated_;
+    progress_.update(done * config_.batch_size, text);
+  }
+
+  void validate() {
+    const auto began = steady_clock::now();
+    ValidationFigures figures;
+    try {
+      figures = options_.validate(trainer_);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kInterrupted) throw;
+      stop_for_signal();
+    }
+    const int64_t done = trainer_.steps();
+    nlohmann::ordered_json line{{"step", done}, {"epoch", length_.epoch(done)}, {"validation", as_json(figures)}};
+    line["validation"]["seconds"] = seconds_since(began);
+    folder_.append_metrics(line);
+    if (history_.add(done, figures.score())) tensorfile::write_snapshot(folder_.best(), snapshot());
+    validated_ = fmt::format("validation: error {:.2f} -> {:.2f} px", figures.error_before_px, figures.error_after_px);
+    if (!figures.sets.empty()) {
+      validated_ += fmt::format(", AP {:.2f} -> {:.2f}", 100 * figures.mean_ap_before(), 100 * figures.mean_ap_after());
+    }
+    options_.report(fmt::format("step {}: {}{}", done, validated_, history_.best_step() == done ? " (best)" : ""));
+    window_.began += std::chrono::duration_cast<steady_clock::duration>(steady_clock::now() - began);
   }
 
   tensorfile::Snapshot snapshot() {
@@ -126,7 +183,16 @@ class Loop {
   }
 
   void write_snapshot() {
-    tensorfile::write_snapshot(folder_.last(), snapshot());
+    try {
+      folder_.write_last(snapshot(), trainer_.steps(), config_.keep_last);
+    } catch (const Error& error) {
+      progress_.finish();
+      if (written_step_ < 0) throw;
+      throw failed(
+          "{}; the run stops after step {}, {} holds step {}: make room, and the same command with --resume "
+          "goes on from there",
+          error.what(), trainer_.steps(), folder_.last().string(), written_step_);
+    }
     written_step_ = trainer_.steps();
   }
 
@@ -156,7 +222,9 @@ class Loop {
   const LoopOptions& options_;
   RunLength length_;
   int64_t stop_;
+  ValidationHistory history_;
   Progress progress_;
+  std::string validated_;  // the latest validation, for the progress line
   Window window_;
   int64_t written_step_ = -1;
 };

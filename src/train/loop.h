@@ -1,24 +1,28 @@
 // The training loop: from a snapshot or the start to a number of steps, with snapshots, metrics and progress.
 //
 // Invariant: the bytes of the last snapshot depend on the configuration and the number of steps alone, not on where
-// the run was interrupted, how it was, or the clock.
+// the run was interrupted, how it was, or the clock; nor on whether and when it was validated, but for an early stop.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "train/config.h"
 #include "train/data_source.h"
 #include "train/run_folder.h"
 #include "train/trainer.h"
+#include "train/validation.h"
 
 namespace posefix::train {
 
 struct LoopOptions {
-  int64_t stop_after = -1;    // steps in all; -1: the recipe's
-  std::string config_yaml;    // resolved, without what does not change results: stored in snapshots
-  std::string skeleton_yaml;  // stored in snapshots
+  int64_t stop_after = -1;       // steps in all; -1: the recipe's
+  std::string config_yaml;       // resolved, without what does not change results: stored in snapshots
+  std::string skeleton_yaml;     // stored in snapshots
+  nlohmann::ordered_json start;  // what metrics.jsonl says of this start: device, machine and so on
+  Validate validate;             // empty: no validation
   bool quiet = false;
   // Lines for a person, e.g. a picture that was skipped.
   std::function<void(const std::string&)> report = [](const std::string&) {};

@@ -2,11 +2,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
+#include <csignal>
 #include <fstream>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "base/error.h"
@@ -81,8 +85,12 @@ class LoopTest : public testing::Test {
     NoiseSource source(config_.batch_size);
     source.poisoned_step = poisoned_step;
     RunFolder run_folder(folder_ / name, resume);
-    const LoopOptions options{steps, "train.seed: " + std::to_string(config_.seed) + "\n", "name: x\n", true,
-                              [](const std::string&) {}};
+    LoopOptions options;
+    options.stop_after = steps;
+    options.config_yaml = "train.seed: " + std::to_string(config_.seed) + "\n";
+    options.skeleton_yaml = "name: x\n";
+    options.quiet = true;
+    options.validate = validate_;
     train_in(run_folder, trainer, source, config_, options);
   }
 
@@ -99,9 +107,42 @@ class LoopTest : public testing::Test {
     return "";
   }
 
+  // Lines of RUN/metrics.jsonl that have the key, in order.
+  std::vector<nlohmann::json> metrics(const std::string& name, const std::string& key) const {
+    std::vector<nlohmann::json> found;
+    std::istringstream lines(read_file(folder_ / name / "metrics.jsonl"));
+    for (std::string line; std::getline(lines, line);) {
+      nlohmann::json json = nlohmann::json::parse(line);
+      if (json.contains(key)) found.push_back(std::move(json));
+    }
+    return found;
+  }
+
+  std::vector<std::string> files(const std::string& name, const std::string& start) const {
+    std::vector<std::string> found;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_ / name)) {
+      const std::string file = entry.path().filename().string();
+      if (file.starts_with(start)) found.push_back(file);
+    }
+    std::sort(found.begin(), found.end());
+    return found;
+  }
+
   std::filesystem::path folder_;
   TrainConfig config_;
+  Validate validate_;
 };
+
+// Losses by step, as if weights became worse after step 4. An epoch has four steps.
+ValidationFigures best_at_four(Trainer& trainer) {
+  ValidationFigures figures;
+  figures.loss = std::abs(static_cast<double>(trainer.steps()) - 4);
+  sample::Batch batch = NoiseSource(4).next();
+  std::vector<float> refined(batch.pose.size());
+  const Trainer::AveragedWeights averaged(trainer);
+  figures.error_after_px = trainer.evaluate(batch, refined).coord;
+  return figures;
+}
 
 TEST_F(LoopTest, InterruptedRunsEndInTheBytesOfAnUninterruptedOne) {
   for (const char* variant : {"adam", "adamw", "ema", "frozen", "accumulate", "clip", "cosine", "bf16"}) {
@@ -134,12 +175,92 @@ TEST_F(LoopTest, AKilledRunGoesOnFromItsSnapshot) {
   run("killed", 5, true);
   EXPECT_EQ(last("whole") == last("killed"), true);
   EXPECT_FALSE(std::filesystem::exists(folder_ / "killed/.last.safetensors.1-0.tmp"));
-  std::istringstream lines(read_file(folder_ / "killed/metrics.jsonl"));
   int expected = 1;
-  for (std::string line; std::getline(lines, line);) {
-    EXPECT_THAT(line, HasSubstr("\"step\":" + std::to_string(expected++) + ","));
-  }
+  for (const nlohmann::json& line : metrics("killed", "loss")) EXPECT_EQ(line["step"], expected++);
   EXPECT_EQ(expected, 6);
+  EXPECT_EQ(metrics("killed", "start").size(), 2U);
+  EXPECT_EQ(files("killed", "events.out.tfevents.").size(), 2U);
+}
+
+TEST_F(LoopTest, ValidatesAlikeWhetherInterruptedOrNotAndChangesNothing) {
+  config_.ema_decay = 0.9;
+  run("plain", 7, false);
+  config_.validate_every = 0.5;
+  validate_ = best_at_four;
+  run("whole", 7, false);
+  run("parts", 3, false);
+  run("parts", 4, true);
+  run("parts", 7, true);
+  EXPECT_EQ(last("whole") == last("plain"), true);
+  EXPECT_EQ(last("parts") == last("plain"), true);
+  std::vector<int64_t> steps;
+  for (const nlohmann::json& line : metrics("whole", "validation")) steps.push_back(line["step"]);
+  EXPECT_EQ(steps, (std::vector<int64_t>{2, 4, 6}));
+  const auto whole = metrics("whole", "validation");
+  const auto parts = metrics("parts", "validation");
+  ASSERT_EQ(parts.size(), whole.size());
+  for (size_t i = 0; i < whole.size(); ++i) {
+    EXPECT_EQ(parts[i]["validation"]["error_after_px"], whole[i]["validation"]["error_after_px"]);
+  }
+  for (const char* name : {"whole", "parts"}) {
+    EXPECT_EQ(tensorfile::read_snapshot(folder_ / name / "best.safetensors").metadata.at("posefix.step"), "4");
+  }
+}
+
+TEST_F(LoopTest, AValidationThatAKillCutOffIsMadeUpFor) {
+  config_.validate_every = 0.5;
+  run("run", 2, false);  // validates nothing, as a run that was killed in its validation
+  validate_ = best_at_four;
+  run("run", 3, true);
+  ASSERT_EQ(metrics("run", "validation").size(), 1U);
+  EXPECT_EQ(metrics("run", "validation")[0]["step"], 2);
+}
+
+TEST_F(LoopTest, StopsEarlyAndStaysStopped) {
+  config_.validate_every = 0.25;
+  config_.early_stop = 2;
+  validate_ = best_at_four;
+  run("run", 10, false);
+  const auto step = [&] {
+    return tensorfile::read_snapshot(folder_ / "run/last.safetensors").metadata.at("posefix.step");
+  };
+  EXPECT_EQ(step(), "6");
+  run("run", 10, true);
+  EXPECT_EQ(step(), "6");
+}
+
+TEST_F(LoopTest, KeepsTheNewestSnapshotsByStep) {
+  config_.snapshot_every = 1;
+  config_.keep_last = 2;
+  run("run", 5, false);
+  EXPECT_EQ(files("run", "step_"),
+            (std::vector<std::string>{"step_00000004.safetensors", "step_00000005.safetensors"}));
+  EXPECT_EQ(read_file(folder_ / "run/step_00000005.safetensors") == last("run"), true);
+  // A flipped bit is found, and the message says how to go back.
+  std::string damaged = last("run");
+  damaged[damaged.size() / 2] = static_cast<char>(damaged[damaged.size() / 2] ^ 4);
+  write_file_atomically(folder_ / "run/last.safetensors", damaged);
+  EXPECT_THAT(error_of([&] { run("run", 6, true); }, ErrorCode::kBadInput), HasSubstr("step_00000005.safetensors"));
+}
+
+TEST_F(LoopTest, AFullDiskStopsTheRunAndKeepsTheLastGoodSnapshot) {
+  run("whole", 5, false);
+  run("full", 2, false);
+  const std::string good = last("full");
+  // A limit on the size of files stands for a disk without room.
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  auto* const handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit small = before;
+  small.rlim_cur = good.size() / 2;
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  const std::string message = error_of([&] { run("full", 5, true); }, ErrorCode::kFailed);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_THAT(message, HasSubstr("holds step 2"));
+  EXPECT_EQ(last("full") == good, true);
+  run("full", 5, true);
+  EXPECT_EQ(last("full") == last("whole"), true);
 }
 
 TEST_F(LoopTest, RefusesToOverwriteARun) {

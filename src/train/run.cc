@@ -2,16 +2,22 @@
 
 #include <fmt/format.h>
 
+#include <fstream>
+#include <string>
+
 #include "base/error.h"
 #include "base/file.h"
 #include "base/interrupt.h"
+#include "base/threads.h"
 #include "model/posefix_net.h"
 #include "pose/skeleton.h"
+#include "report/training_page.h"
 #include "torchgraph/device.h"
 #include "train/batch_file.h"
 #include "train/loop.h"
 #include "train/schedule.h"
 #include "train/training_data.h"
+#include "train/validation.h"
 
 namespace posefix::train {
 namespace {
@@ -21,6 +27,7 @@ struct RunConfig {
   model::ModelConfig model;
   DataConfig data;
   TrainConfig train;
+  ValidationConfig validation;
   Options options;
 
   RunConfig() {
@@ -28,6 +35,7 @@ struct RunConfig {
     add_options(options, data);
     add_options(options, train);
     options.pass_over("calibrate");  // the program calibrates when training is over
+    add_options(options, validation);
   }
   RunConfig(const RunConfig&) = delete;
   RunConfig& operator=(const RunConfig&) = delete;
@@ -36,13 +44,19 @@ struct RunConfig {
   std::string reproducible_yaml() {
     const DataConfig data_before = data;
     const TrainConfig train_before = train;
+    const ValidationConfig validation_before = validation;
     data.threads = DataConfig{}.threads;
     data.cache_mib = DataConfig{}.cache_mib;
     train.snapshot_every = TrainConfig{}.snapshot_every;
     train.log_every = TrainConfig{}.log_every;
+    train.keep_last = TrainConfig{}.keep_last;
+    train.validate_every = TrainConfig{}.validate_every;
+    train.early_stop = TrainConfig{}.early_stop;
+    validation = ValidationConfig{};
     std::string yaml = options.resolved_yaml();
     data = data_before;
     train = train_before;
+    validation = validation_before;
     return yaml;
   }
 };
@@ -79,6 +93,17 @@ void begin_at(Trainer& trainer, const tensorfile::Snapshot& start, const TrainCo
                   trainer.steps()));
 }
 
+// The processor, as the kernel names it.
+std::string machine_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("model name")) {
+      return fmt::format("{}, {} cores", line.substr(line.find(':') + 2), available_cores());
+    }
+  }
+  return fmt::format("{} cores", available_cores());
+}
+
 void train_run(const RunRequest& request) {
   RunConfig config;
   config.options.load(request.config);
@@ -107,7 +132,14 @@ void train_run(const RunRequest& request) {
   options.skeleton_yaml = skeleton.yaml;
   options.report = request.log;
   options.quiet = request.quiet;
+  options.validate = open_validation(config.validation, config.data, config.train, config.model, skeleton);
+  options.start = {{"machine", machine_name()},
+                   {"device", torchgraph::device_name(trainer.network().device())},
+                   {"libtorch", torchgraph::libtorch_version()},
+                   {"threads", config.train.threads},
+                   {"persons", data->samples_per_epoch()}};
   train_in(folder, trainer, *data, config.train, options);
+  report::write_training_page(request.out, folder.report());
 }
 
 // Runs the step of a non_finite.safetensors again and says where the values stop being finite.

@@ -2,7 +2,12 @@
 //
 //   RUN/config.yaml          resolved configuration of the latest start
 //   RUN/last.safetensors     newest snapshot, replaced atomically
-//   RUN/metrics.jsonl        a line every train.log_every steps; cut back to the snapshot's step on resume
+//   RUN/step_N.safetensors   the train.keep_last newest snapshots, by step
+//   RUN/best.safetensors     the snapshot with the best validation
+//   RUN/metrics.jsonl        a line every train.log_every steps ("loss" and so on), for every validation ("validation")
+//                            and every start ("start"); cut back to the snapshot's step on resume
+//   RUN/events.out.tfevents.*  the same figures for TensorBoard; a file for every start
+//   RUN/report.html          curves, configuration and machine, when the run ends
 //   RUN/non_finite.safetensors  the state and the batch of a step whose loss was not finite
 //
 // Invariants: a run is never overwritten without being asked for; one process at a time writes it (a lock that the
@@ -13,10 +18,13 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "report/event_file.h"
 #include "tensorfile/snapshot.h"
 
 namespace posefix::train {
@@ -31,21 +39,33 @@ class RunFolder {
   RunFolder& operator=(const RunFolder&) = delete;
 
   std::filesystem::path last() const { return folder_ / "last.safetensors"; }
+  std::filesystem::path best() const { return folder_ / "best.safetensors"; }
   std::filesystem::path config() const { return folder_ / "config.yaml"; }
   std::filesystem::path metrics() const { return folder_ / "metrics.jsonl"; }
   std::filesystem::path non_finite() const { return folder_ / "non_finite.safetensors"; }
 
-  // The snapshot to go on from, if there is one.
+  std::filesystem::path report() const { return folder_ / "report.html"; }
+
+  // The snapshot to go on from, if there is one. Error (bad input) for a damaged one names those to go back to.
   std::optional<tensorfile::Snapshot> read_last() const;
 
-  // Drops the metrics of steps beyond `step` (and a torn last line), then opens the file for appending.
-  void open_metrics(int64_t step);
-  void append_metrics(const std::string& json_line);
+  // Replaces last.safetensors, and keeps it by its step as well: the newest `keep` ones. Error (failed) on a full disk;
+  // then last.safetensors is what it was.
+  void write_last(const tensorfile::Snapshot& snapshot, int64_t step, int64_t keep) const;
+
+  // A validation's step and score, by step.
+  using Scores = std::vector<std::pair<int64_t, double>>;
+  // Drops the metrics of steps beyond `step` (and a torn last line), then opens the files for appending. Returns the
+  // validations that remain.
+  Scores open_metrics(int64_t step);
+  // One line, with "step"; its numbers go to TensorBoard's file as well, those of an inner object under its name.
+  void append_metrics(const nlohmann::ordered_json& line);
 
  private:
   std::filesystem::path folder_;
   int lock_ = -1;
   std::ofstream metrics_file_;
+  std::optional<report::EventFile> events_;
 };
 
 // Error (bad input) with the keys that differ, unless all of them are in `may_differ`.

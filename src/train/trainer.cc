@@ -13,7 +13,6 @@
 #include "model/posefix_net.h"
 #include "torchgraph/image_input.h"
 #include "torchgraph/layout.h"
-#include "train/loss.h"
 
 namespace posefix::train {
 namespace {
@@ -79,14 +78,43 @@ Trainer::Part Trainer::part(const sample::Batch& batch, int64_t index, int64_t p
 
 torchgraph::Network::Inputs Trainer::inputs(const sample::Batch& batch) const { return part(batch, 0, 1).inputs; }
 
-LossValues Trainer::backward(const Part& part) {
-  const auto values = network_.forward(part.inputs, torchgraph::Mode::kTraining, {"logits", "coords_heatmap_px"});
+Targets Trainer::targets_of(const Part& part) const {
   const int64_t stride = model::kHeatmapStride;
   Targets targets = make_targets(part.target, part.target_valid, joints_, height_ / stride, width_ / stride,
                                  network_.options().dtype);
   targets.heatmap = targets.heatmap.to(network_.device());
   targets.coords_heatmap_px = targets.coords_heatmap_px.to(network_.device());
   targets.valid = targets.valid.to(network_.device());
+  return targets;
+}
+
+LossValues Trainer::evaluate(const sample::Batch& batch, std::span<float> refined_crop_px) {
+  const Part whole = part(batch, 0, 1);
+  const auto values =
+      network_.forward(whole.inputs, torchgraph::Mode::kInference, {"logits", "coords_heatmap_px", "coords"});
+  const c10::NoGradGuard no_grad;
+  const Losses losses = pose_losses(values[0], values[1], targets_of(whole));
+  const at::Tensor coords = values[2].to(at::kCPU, at::kFloat).contiguous();
+  PFX_CHECK(coords.numel() == static_cast<int64_t>(refined_crop_px.size()));
+  std::copy_n(coords.data_ptr<float>(), coords.numel(), refined_crop_px.begin());
+  return {losses.heatmap.item<double>(), losses.coord.item<double>(), 0};
+}
+
+Trainer::AveragedWeights::AveragedWeights(Trainer& trainer) : values_(trainer.network_.flat_values()) {
+  if (!trainer.average_.defined()) return;
+  const c10::NoGradGuard no_grad;
+  raw_ = values_.clone();
+  values_.copy_(trainer.average_);
+}
+
+Trainer::AveragedWeights::~AveragedWeights() {
+  const c10::NoGradGuard no_grad;
+  if (raw_.defined()) values_.copy_(raw_);
+}
+
+LossValues Trainer::backward(const Part& part) {
+  const auto values = network_.forward(part.inputs, torchgraph::Mode::kTraining, {"logits", "coords_heatmap_px"});
+  const Targets targets = targets_of(part);
   const c10::AutoGradMode grad_mode(true);
   const Losses losses = pose_losses(values[0], values[1], targets);
   const LossValues result{losses.heatmap.item<double>(), losses.coord.item<double>(), 0};

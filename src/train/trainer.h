@@ -14,6 +14,7 @@
 #include "torchgraph/network.h"
 #include "train/adam.h"
 #include "train/config.h"
+#include "train/loss.h"
 #include "train/loss_scale.h"
 
 namespace posefix::train {
@@ -40,6 +41,23 @@ class Trainer {
   // f16: a step whose gradients overflowed changes nothing but the loss scale and the number of steps.
   double update(double rate);
 
+  // Losses (without the L2 term) of a batch in inference mode, and the coordinates that the network answers with:
+  // refined [B,K,2] crop_px. Changes nothing.
+  LossValues evaluate(const sample::Batch& batch, std::span<float> refined_crop_px);
+
+  // While it lives, the averaged weights stand in the network instead of the raw ones; nothing without averaging.
+  class AveragedWeights {
+   public:
+    explicit AveragedWeights(Trainer& trainer);
+    ~AveragedWeights();
+    AveragedWeights(const AveragedWeights&) = delete;
+    AveragedWeights& operator=(const AveragedWeights&) = delete;
+
+   private:
+    at::Tensor values_;  // the network's
+    at::Tensor raw_;     // undefined: nothing to put back
+  };
+
   // The whole batch as the network's inputs, on the CPU.
   torchgraph::Network::Inputs inputs(const sample::Batch& batch) const;
 
@@ -63,6 +81,7 @@ class Trainer {
     std::span<const float> target_valid;
   };
   Part part(const sample::Batch& batch, int64_t index, int64_t parts) const;
+  Targets targets_of(const Part& part) const;
   LossValues backward(const Part& part);
 
   TrainConfig config_;

@@ -39,7 +39,7 @@ const std::map<std::string, Names> kAllowed = {
     {"refine", {"runtime", "image", "pose", "dataset", "trust"}},
     {"api", {"refine", "runtime"}},
     {"evaluate", {"pose", "dataset"}},
-    {"train", {"torchgraph", "model", "sample", "evaluate"}},
+    {"train", {"torchgraph", "model", "sample", "evaluate", "refine", "report"}},
     {"report", {"evaluate", "image"}},
 };
 

@@ -1,8 +1,11 @@
-// posefix report: a contact sheet of refined pictures as one HTML page, with figures when there are annotations.
+// posefix report RUN: curves of a training run as one HTML page.
+// posefix report --images DIR --poses P.json --results R.json --out page.html: a contact sheet of refined pictures as
+// one HTML page, with figures when there are annotations.
 #include <fmt/format.h>
 
 #include <memory>
 
+#include "base/error.h"
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "cli/command.h"
@@ -12,6 +15,7 @@
 #include "report/before_after.h"
 #include "report/comparison.h"
 #include "report/contact_page.h"
+#include "report/training_page.h"
 
 namespace posefix::cli {
 namespace {
@@ -19,7 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Flags {
-  fs::path images, poses, results, annotations, out;
+  fs::path run, images, poses, results, annotations, out;
   std::string skeleton = "coco17";
   std::string title = "Poses before and after";
   int most = 200;
@@ -47,7 +51,17 @@ report::Figures summary_of(const evaluate::CocoFigures& before, const evaluate::
   return summary;
 }
 
-void run(const Flags& flags) {
+void report_training(const Flags& flags) {
+  const fs::path page = flags.out.empty() ? flags.run / "report.html" : flags.out;
+  report::write_training_page(flags.run, page);
+  fmt::print("{}\n", page.string());
+}
+
+void report_poses(const Flags& flags) {
+  for (const auto& [name, value] : {std::pair{"--images", &flags.images}, std::pair{"--poses", &flags.poses},
+                                    std::pair{"--results", &flags.results}, std::pair{"--out", &flags.out}}) {
+    if (value->empty()) throw bad_input("report: {} is missing; or name the folder of a training run", name);
+  }
   const pose::Skeleton skeleton = pose::Skeleton::load(flags.skeleton);
   const dataset::PoseResults poses = dataset::read_pose_results(flags.poses, {.joints = skeleton.size()});
   const dataset::PoseResults results = dataset::read_pose_results(flags.results, {.joints = skeleton.size()});
@@ -106,19 +120,21 @@ void run(const Flags& flags) {
 
 std::function<void()> setup(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
-  app.add_option("--images", flags->images, "folder of pictures")->required();
-  app.add_option("--poses", flags->poses, "poses that went into refine")->required();
-  app.add_option("--results", flags->results, "poses that came out")->required();
+  CLI::Option* run = app.add_option("run", flags->run, "folder of a training run: its curves, into RUN/report.html");
+  app.add_option("--images", flags->images, "folder of pictures")->excludes(run);
+  app.add_option("--poses", flags->poses, "poses that went into refine")->excludes(run);
+  app.add_option("--results", flags->results, "poses that came out")->excludes(run);
   app.add_option("--annotations", flags->annotations, "COCO keypoint annotations, for the figures");
-  app.add_option("--out", flags->out, "HTML file; self-contained")->required();
+  app.add_option("--out", flags->out, "HTML file; self-contained");
   app.add_option("--skeleton", flags->skeleton, "shipped skeleton or YAML file")->capture_default_str();
   app.add_option("--title", flags->title, "title of the page")->capture_default_str();
   app.add_option("--most", flags->most, "pictures at most")->capture_default_str();
   add_exif_option(app, flags->exif);
-  return [flags] { run(*flags); };
+  return [flags] { flags->run.empty() ? report_poses(*flags) : report_training(*flags); };
 }
 
-const CommandRegistration registration{"report", "contact sheet of poses before and after, as one HTML page", &setup};
+const CommandRegistration registration{
+    "report", "one HTML page: poses before and after, or the curves of a training run", &setup};
 
 }  // namespace
 }  // namespace posefix::cli

@@ -1,18 +1,15 @@
 // The torch backend: a snapshot's network on LibTorch, on any device that LibTorch has.
 //
 // Built as libposefix_torch_backend.so; runtime/backend.h says how it is found and what it exports.
-#include <ATen/ATen.h>
-
-#include <algorithm>
-#include <array>
+#include <c10/util/Exception.h>
 
 #include "base/error.h"
 #include "model/posefix_net.h"
 #include "pose/skeleton.h"
 #include "runtime/backend.h"
 #include "tensorfile/snapshot.h"
+#include "torchgraph/crop_answers.h"
 #include "torchgraph/device.h"
-#include "torchgraph/image_input.h"
 #include "torchgraph/network.h"
 
 namespace posefix::runtime {
@@ -46,28 +43,11 @@ class TorchSession : public Session {
 
   void run(const CropBatch& input, const RefinedBatch& output) override {
     check_batch(info_, max_batch_, input, output);
-    const int64_t batch = input.size;
-    const auto rows = [&](auto values, int64_t row) { return values.first(static_cast<size_t>(batch * row)); };
-    const std::array<double, 3> mean{model::kImageMeanBgr[0], model::kImageMeanBgr[1], model::kImageMeanBgr[2]};
-    const torchgraph::Network::Inputs inputs{
-        torchgraph::subtract_mean(rows(input.crops, info_.height * info_.width * 3), batch, info_.height, info_.width,
-                                  mean),
-        torchgraph::copy_f32(rows(input.pose, info_.joints * 2), {batch, info_.joints, 2}),
-        torchgraph::copy_f32(rows(input.valid, info_.joints), {batch, info_.joints})};
-    const bool wants_spread = !output.spread.empty();
-    const std::vector<std::string> wanted =
-        wants_spread ? std::vector<std::string>{"coords", "spread"} : std::vector<std::string>{"coords"};
-    const auto values = network_.forward(inputs, torchgraph::Mode::kInference, wanted);
-    copy_out(values[0], output.coords);
-    if (wants_spread) copy_out(values[1], output.spread);
+    torchgraph::answer_crops(network_, {input.size, input.crops, input.pose, input.valid}, model::kImageMeanBgr,
+                             output.coords, output.spread);
   }
 
  private:
-  static void copy_out(const at::Tensor& value, std::span<float> out) {
-    const at::Tensor host = value.to(at::kCPU).contiguous();
-    std::copy_n(host.data_ptr<float>(), host.numel(), out.begin());
-  }
-
   torchgraph::Network network_;
   int64_t max_batch_;
   ModelInfo info_;
