@@ -46,7 +46,7 @@ std::vector<double> ticks(const Range& range, int wanted) {
   const double step = power * (rough / power > 5 ? 10 : rough / power > 2 ? 5 : rough / power > 1 ? 2 : 1);
   std::vector<double> values;
   for (double i = std::ceil(range.low / step - 1e-9); i * step <= range.high + 1e-9 * step; ++i) {
-    values.push_back(i * step);
+    values.push_back(i * step + 0.0);  // not -0
   }
   return values;
 }
