@@ -19,6 +19,7 @@ SampleSource checked(SampleSource source, const pose::Skeleton& skeleton, const 
   }
   PFX_CHECK(config.batch_size > 0 && config.prefetch > 0 && config.world > 0);
   PFX_CHECK(config.rank >= 0 && config.rank < config.world);
+  PFX_CHECK(config.parts > 0 && config.batch_size % config.parts == 0);
   for (const dataset::Person& person : source.people) {
     PFX_CHECK(person.image < source.pictures.size());
     const size_t joints = person.gt.size();
@@ -98,7 +99,7 @@ void Loader::reset(Slot& slot, int64_t step) {
   slot.left = config_.batch_size;
   slot.errors.assign(size, nullptr);
   slot.batch.size = config_.batch_size;
-  slot.batch.first_sample = (step * config_.world + config_.rank) * config_.batch_size;
+  slot.batch.first_sample = sample_index(step, 0);
   slot.batch.crops.resize(size * 3 * static_cast<size_t>(config_.crop.height) *
                           static_cast<size_t>(config_.crop.width));
   slot.batch.pose.resize(size * joints * 2);
@@ -167,8 +168,14 @@ void Loader::work() {
   }
 }
 
+int64_t Loader::sample_index(int64_t step, int64_t row) const {
+  const int64_t share = config_.batch_size / config_.parts;
+  const int64_t part = step * config_.parts + row / share;
+  return (part * config_.world + config_.rank) * share + row % share;
+}
+
 void Loader::make_sample(SampleMaker& maker, Batch& batch, int64_t step, int64_t row) {
-  const int64_t sample = (step * config_.world + config_.rank) * config_.batch_size + row;
+  const int64_t sample = sample_index(step, row);
   const auto epoch = static_cast<uint32_t>(sample / samples_per_epoch());
   std::shared_ptr<const image::Image> picture;
   const dataset::Person& person = person_at(sample, picture);

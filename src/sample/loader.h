@@ -2,9 +2,10 @@
 //
 // Invariants: batch s of rank r has the same bytes whatever the number of threads, the caches, the speed or the step
 // that the loader was started at; memory is bounded by `prefetch` batches, the cache's budget and one picture a
-// thread. The run's samples are numbered: step s holds samples [s * world * batch_size, (s + 1) * world * batch_size),
-// of which rank r makes the r-th part; sample g belongs to epoch g / people and stands at position g % people of that
-// epoch's order, so a batch may reach into the next epoch.
+// thread. The run's samples are numbered: step s holds samples [s * world * batch_size, (s + 1) * world * batch_size)
+// in `parts` equal parts in a row (accumulated gradients), of each of which rank r makes the r-th share, so that a
+// part is the same samples whatever the number of ranks; sample g belongs to epoch g / people and stands at position g
+// % people of that epoch's order, so a batch may reach into the next epoch.
 //
 //   Loader loader(source, skeleton, errors, config);
 //   loader.start(step);
@@ -55,6 +56,7 @@ struct LoaderConfig {
   int threads = 0;  // 0: all cores
   int rank = 0;
   int world = 1;
+  int64_t parts = 1;                       // of a batch; divides batch_size
   bool augment = true;                     // false: the plain crop; pose errors are drawn all the same
   AugmentationConfig augmentation;         //
   double estimate_share = 0;               // of samples whose input is the person's estimate, where there is one
@@ -96,6 +98,7 @@ class Loader {
     std::vector<std::exception_ptr> errors;  // by sample
   };
   void work();
+  int64_t sample_index(int64_t step, int64_t row) const;
   void make_sample(SampleMaker& maker, Batch& batch, int64_t step, int64_t row);
   const dataset::Person& person_at(int64_t sample, std::shared_ptr<const image::Image>& picture);
   Slot& slot_of(int64_t step) { return slots_[static_cast<size_t>(step % static_cast<int64_t>(slots_.size()))]; }

@@ -144,6 +144,25 @@ TEST_F(LoaderTest, RanksShareTheSamplesOfASingleProcess) {
   }
 }
 
+TEST_F(LoaderTest, RanksShareEachPartOfABatch) {
+  config_.batch_size = 8;
+  const std::vector<Batch> whole = batches(0, 3);
+  config_.batch_size = 4;
+  config_.world = 2;
+  config_.parts = 2;
+  for (config_.rank = 0; config_.rank < 2; ++config_.rank) {
+    const std::vector<Batch> mine = batches(0, 3);
+    for (size_t step = 0; step < mine.size(); ++step) {
+      for (int row = 0; row < 4; ++row) {  // parts of four samples, two a rank
+        const auto length = static_cast<ptrdiff_t>(mine[step].pose.size()) / 4;
+        const int from = row / 2 * 4 + config_.rank * 2 + row % 2;
+        EXPECT_TRUE(std::equal(mine[step].pose.begin() + row * length, mine[step].pose.begin() + (row + 1) * length,
+                               whole[step].pose.begin() + from * length));
+      }
+    }
+  }
+}
+
 TEST_F(LoaderTest, EveryEpochHasEveryPersonOnceInAnotherOrder) {
   for (const int64_t block : {0, 1, 3, 100}) {
     SampleOrder order(source_.people, 5, block);

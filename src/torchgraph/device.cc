@@ -22,11 +22,24 @@ struct DeviceKind {
   std::string library;       // registers the device's kernels when it is loaded
   const char* override_env;  // another path of that library
   const char* device_file;   // present on machines that have one: what "auto" asks for
+  std::string collective;    // connects processes on such devices; see train/process_group.h
+  const char* collective_override_env;
 };
 
-const DeviceKind kCuda{"cuda", at::kCUDA, "libtorch_cuda.so", "POSEFIX_CUDA_LIBRARY", "/dev/nvidiactl"};
-const DeviceKind kNpu{"npu", at::DeviceType::PrivateUse1, "libtorch_npu.so", "POSEFIX_NPU_LIBRARY",
-                      "/dev/davinci_manager"};
+const DeviceKind kCuda{"cuda",
+                       at::kCUDA,
+                       "libtorch_cuda.so",
+                       "POSEFIX_CUDA_LIBRARY",
+                       "/dev/nvidiactl",
+                       "libposefix_nccl.so",
+                       "POSEFIX_NCCL_LIBRARY"};
+const DeviceKind kNpu{"npu",
+                      at::DeviceType::PrivateUse1,
+                      "libtorch_npu.so",
+                      "POSEFIX_NPU_LIBRARY",
+                      "/dev/davinci_manager",
+                      "libposefix_hccl.so",
+                      "POSEFIX_HCCL_LIBRARY"};
 
 // The kernels lie beside libtorch_cpu, which the loader found already.
 std::string beside_libtorch(const std::string& library) {
@@ -92,6 +105,28 @@ at::Device open_device(const std::string& name) {
 std::string device_name(const at::Device& device) {
   if (device.is_cpu()) return "cpu";
   return fmt::format("{}:{}", device.type() == kNpu.type ? kNpu.name : kCuda.name, static_cast<int>(device.index()));
+}
+
+std::string device_of_process(const std::string& name, int64_t local_rank, int64_t local_world) {
+  if (name.find(':') != std::string::npos) {
+    if (local_world == 1) return name;
+    throw bad_input("--device {}: {} processes on this machine would share it; leave the number out", name,
+                    local_world);
+  }
+  const at::Device first = open_device(name);
+  if (first.is_cpu()) return "cpu";
+  // A launcher may show every process its own device alone.
+  const bool sees_one = device_count(first.type()) == 1;
+  return device_name({first.type(), static_cast<at::DeviceIndex>(sees_one ? 0 : local_rank)});
+}
+
+std::string collective_library(const std::string& name) {
+  for (const DeviceKind* kind : {&kCuda, &kNpu}) {
+    if (name.substr(0, name.find(':')) != kind->name) continue;
+    const char* given = std::getenv(kind->collective_override_env);
+    return given != nullptr ? given : kind->collective;
+  }
+  return "";
 }
 
 int fix_threads(int threads) {

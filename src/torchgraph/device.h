@@ -7,6 +7,7 @@
 
 #include <c10/core/Device.h>
 
+#include <cstdint>
 #include <string>
 
 namespace posefix::torchgraph {
@@ -17,6 +18,13 @@ at::Device open_device(const std::string& name);
 
 // The name that open_device() takes: "cuda:0".
 std::string device_name(const at::Device& device);
+
+// The device of one of a job's processes: "cuda" is "cuda:LOCAL_RANK" when its machine has several of them, "auto"
+// likewise. Error (bad input) for a name with a number when `local_world` processes would share it.
+std::string device_of_process(const std::string& name, int64_t local_rank, int64_t local_world);
+
+// The library that connects processes on such devices (train/process_group.h); "" for the CPU.
+std::string collective_library(const std::string& name);
 
 // Deterministic algorithms and a fixed number of threads (0 = available cores): results depend on the number, so a
 // resumed run must use the same. Returns the number.

@@ -223,6 +223,10 @@ at::Tensor Network::run_step(const PlanStep& step, const std::vector<at::Tensor>
       return finish(conv_transpose2d_same(operand(0), operand(1), bias(), attrs.stride));
     case Op::kBatchNorm: {
       const bool trains = mode == Mode::kTraining && in(1).requires_grad();
+      if (trains && options_.gather) {
+        BatchNormState state{in(3), in(4), 1 - options_.batch_norm_decay, attrs.epsilon};
+        return sync_batch_norm(in(0), in(1), in(2), state, options_.gather);
+      }
       return at::batch_norm(in(0), in(1), in(2), in(3), in(4), trains, 1 - options_.batch_norm_decay, attrs.epsilon,
                             true);
     }

@@ -20,6 +20,7 @@
 #include "base/tensor.h"
 #include "graph/graph.h"
 #include "torchgraph/plan.h"
+#include "torchgraph/sync_batch_norm.h"
 
 namespace posefix::torchgraph {
 
@@ -37,6 +38,7 @@ struct NetworkOptions {
   double batch_norm_decay = 0.99;
   bool channels_last = false;       // memory order of feature maps and filters; the values are the same
   std::vector<std::string> frozen;  // prefixes of variables that do not train (their batch norms use moving statistics)
+  GatherFromProcesses gather;       // set: batch statistics are those of all processes
 };
 
 struct Variable {

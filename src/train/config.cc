@@ -56,6 +56,7 @@ void add_options(Options& options, TrainConfig& c) {
   add_optimizer_options(options, c);
   options.add("train.batch_norm_decay", &c.batch_norm_decay, "of the moving averages",
               in_range(&c.batch_norm_decay, 0, 1));
+  options.add("train.sync_batch_norm", &c.sync_batch_norm, "batch statistics over all processes");
   options.add("train.ema_decay", &c.ema_decay, "averages the weights, which snapshots then hold; 0 = no averaging",
               in_range(&c.ema_decay, 0, 1));
   options.add("train.frozen", &c.frozen, "prefixes of variables that do not train");
@@ -67,11 +68,13 @@ void add_options(Options& options, TrainConfig& c) {
   options.add("train.early_stop", &c.early_stop, "ends after so many validations without a better one; 0 = never",
               at_least(&c.early_stop, 0));
   options.add("train.log_every", &c.log_every, "steps between lines of metrics.jsonl", at_least(&c.log_every, 1));
-  options.add("train.threads", &c.threads, "compute threads; 0 = all cores. Results depend on the number",
+  options.add("train.threads", &c.threads, "compute threads of a process; 0 = all cores. Results depend on the number",
               at_least(&c.threads, 0));
   options.add("train.precision", &c.precision,
               "of convolutions and feature maps: f32, bf16, f16 (with dynamic loss scaling)",
               one_of(&c.precision, {"f32", "bf16", "f16"}));
+  options.add("train.timeout_s", &c.timeout_s, "seconds until a process that does not come to the others is given up",
+              in_range(&c.timeout_s, 1, 1e6));
   options.add("train.channels_last", &c.channels_last, "keep feature maps in NHWC memory order");
 }
 

@@ -34,6 +34,7 @@ struct TrainConfig {
   double final_learning_rate = 0;              // cosine: where it ends
 
   double batch_norm_decay = 0.99;
+  bool sync_batch_norm = false;     // batch statistics of all processes rather than of each its own
   double ema_decay = 0;             // of weights, min(this, (1 + step) / (10 + step)); 0: none.
                                     // The snapshot's variables are then the averages.
   std::vector<std::string> frozen;  // prefixes of variables that stay as they are
@@ -43,7 +44,9 @@ struct TrainConfig {
   double validate_every = 0;      // epochs, e.g. 0.5; 0: never
   int64_t early_stop = 0;         // validations in a row without a better one after which the run ends; 0: never
   int64_t log_every = 10;         // steps between lines of metrics.jsonl
-  int64_t threads = 0;            // of LibTorch; 0: all cores. Results depend on it, so it is stored resolved.
+  int64_t threads = 0;            // of LibTorch; 0: all cores, shared by the machine's processes. Results depend on
+                                  // it, so it is stored resolved.
+  double timeout_s = 300;         // until a process that does not come to the others counts as stuck
   bool channels_last = false;     // memory order of feature maps
   std::string precision = "f32";  // of feature maps: f32, bf16 or f16; see torchgraph/network.h
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -72,9 +73,11 @@ class Loop {
     progress_.set_start(trainer_.steps() * config_.batch_size);
     progress_.update(trainer_.steps() * config_.batch_size);
     data_.start(trainer_.steps());
-    if (options_.validate && history_.due(trainer_.steps()) && history_.last_step() < trainer_.steps()) validate();
-    while (trainer_.steps() < stop_ && !history_.should_stop()) {
-      if (interrupted()) stop_for_signal();
+    // All ranks validate, so that none waits for long; rank 0's figures count.
+    const bool late = history_.due(trainer_.steps()) && history_.last_step() < trainer_.steps();
+    if (options_.validate && trainer_.collective().any(folder_.writes() && late)) validate();
+    while (trainer_.steps() < stop_ && !stops_early()) {
+      if (trainer_.collective().any(interrupted())) stop_for_signal();
       step();
       const int64_t done = trainer_.steps();
       // Before the snapshot, so that a run that goes on from it knows the figures.
@@ -82,7 +85,7 @@ class Loop {
       if (done % config_.snapshot_every == 0 || done == stop_ || history_.should_stop()) write_snapshot();
     }
     progress_.finish();
-    if (history_.should_stop()) {
+    if (folder_.writes() && history_.should_stop()) {
       options_.report(fmt::format("stopped after step {}: {} validations without a better one than that after step {}",
                                   trainer_.steps(), config_.early_stop, history_.best_step()));
     }
@@ -94,9 +97,11 @@ class Loop {
     if (snapshot) {
       const std::string source = folder_.last().string();
       check_same_config(snapshot->config_yaml(), options_.config_yaml, {"train.epochs"}, source);
+      check_same_processes(*snapshot, source);
       trainer_.restore(*snapshot, source);
       written_step_ = trainer_.steps();
     }
+    trainer_.share_state();
     for (const auto& [step, score] : folder_.open_metrics(trainer_.steps())) history_.add(step, score);
     folder_.append_metrics({{"step", trainer_.steps()}, {"start", options_.start}});
     if (trainer_.steps() > stop_) {
@@ -105,12 +110,24 @@ class Loop {
     if (!snapshot && stop_ == 0) write_snapshot();
   }
 
+  // Another number of processes sums in another order.
+  void check_same_processes(const tensorfile::Snapshot& snapshot, const std::string& source) {
+    const auto stored = snapshot.metadata.find("posefix.processes");
+    const std::string began = stored == snapshot.metadata.end() ? "1" : stored->second;
+    const std::string now = fmt::format("{}", world());
+    if (began == now) return;
+    throw bad_input(
+        "{}: the run was begun by {} processes, now there are {}, and --resume goes on exactly; start as many, or "
+        "begin another run with train.start_from={}",
+        source, began, now, source);
+  }
+
   void step() {
     const auto asked = steady_clock::now();
     const sample::Batch& batch = data_.next();
     for (const std::string& report : data_.take_reports()) options_.report(report);
     const double waited_s = seconds_since(asked);
-    PFX_CHECK(batch.size == config_.batch_size);
+    PFX_CHECK(batch.size * world() == config_.batch_size);
     const LossValues losses = trainer_.compute_gradients(batch);
     if (!losses.finite()) stop_for_loss(batch, losses);
     const double rate = learning_rate(config_, length_, trainer_.steps());
@@ -165,11 +182,12 @@ class Loop {
     nlohmann::ordered_json line{{"step", done}, {"epoch", length_.epoch(done)}, {"validation", as_json(figures)}};
     line["validation"]["seconds"] = seconds_since(began);
     folder_.append_metrics(line);
-    if (history_.add(done, figures.score())) tensorfile::write_snapshot(folder_.best(), snapshot());
+    if (history_.add(done, figures.score()) && folder_.writes()) tensorfile::write_snapshot(folder_.best(), snapshot());
     validated_ = fmt::format("validation: error {:.2f} -> {:.2f} px", figures.error_before_px, figures.error_after_px);
     if (!figures.sets.empty()) {
       validated_ += fmt::format(", AP {:.2f} -> {:.2f}", 100 * figures.mean_ap_before(), 100 * figures.mean_ap_after());
     }
+    if (!folder_.writes()) return;
     options_.report(fmt::format("step {}: {}{}", done, validated_, history_.best_step() == done ? " (best)" : ""));
     window_.began += std::chrono::duration_cast<steady_clock::duration>(steady_clock::now() - began);
   }
@@ -179,10 +197,12 @@ class Loop {
     trainer_.store(result);
     result.metadata["posefix.config"] = options_.config_yaml;
     result.metadata["posefix.skeleton"] = options_.skeleton_yaml;
+    if (world() > 1) result.metadata["posefix.processes"] = fmt::format("{}", world());
     return result;
   }
 
   void write_snapshot() {
+    if (!folder_.writes()) return;
     try {
       folder_.write_last(snapshot(), trainer_.steps(), config_.keep_last);
     } catch (const Error& error) {
@@ -199,21 +219,36 @@ class Loop {
   [[noreturn]] void stop_for_signal() {
     if (written_step_ != trainer_.steps()) write_snapshot();
     progress_.finish();
+    if (!folder_.writes()) throw Error(ErrorCode::kInterrupted, "interrupted");
     throw Error(ErrorCode::kInterrupted,
                 fmt::format("interrupted after step {}; {} holds it, the same command with --resume goes on",
                             trainer_.steps(), folder_.last().string()));
   }
 
   [[noreturn]] void stop_for_loss(const sample::Batch& batch, const LossValues& losses) {
+    const std::vector<int64_t>& ranks = trainer_.non_finite_ranks();
+    const int64_t rank = trainer_.collective().rank();
+    const std::string where = world() > 1 ? fmt::format(" on rank {}", fmt::join(ranks, ", ")) : "";
+    progress_.finish();
+    if (std::find(ranks.begin(), ranks.end(), rank) == ranks.end() && !ranks.empty()) {
+      throw failed("step {}: the loss is not finite{}, which writes the weights and its batch", trainer_.steps() + 1,
+                   where);
+    }
     tensorfile::Snapshot state = snapshot();
     store_batch(batch, state);
-    tensorfile::write_snapshot(folder_.non_finite(), state);
-    progress_.finish();
+    const std::filesystem::path path = world() > 1 ? folder_.non_finite(rank) : folder_.non_finite();
+    std::filesystem::create_directories(path.parent_path());  // rank 0 may have made it on another machine
+    tensorfile::write_snapshot(path, state);
     throw failed(
-        "step {}: the loss is not finite (heat map {}, coordinate {}); {} holds the weights and the batch for "
+        "step {}: the loss is not finite{} (heat map {}, coordinate {}); {} holds the weights and the batch for "
         "'posefix train --replay', {} the last good state. A lower train.learning_rate or train.clip_norm helps",
-        trainer_.steps() + 1, losses.heatmap, losses.coord, folder_.non_finite().string(), folder_.last().string());
+        trainer_.steps() + 1, where, losses.heatmap, losses.coord, path.string(), folder_.last().string());
   }
+
+  // Rank 0 alone knows the figures of before a resume.
+  bool stops_early() { return trainer_.collective().any(folder_.writes() && history_.should_stop()); }
+
+  int64_t world() const { return trainer_.collective().world(); }
 
   RunFolder& folder_;
   Trainer& trainer_;

@@ -28,8 +28,10 @@ struct LoopOptions {
   std::function<void(const std::string&)> report = [](const std::string&) {};
 };
 
-// Goes on from `folder`'s snapshot when there is one. Error (interrupted) after a signal, with a snapshot written;
+// Goes on from the folder's snapshot when there is one. Error (interrupted) after a signal, with a snapshot written;
 // Error (failed) when a loss is not finite, with the state and the batch written.
+// Several processes: rank 0 alone writes the folder (but for the batch of a loss that is not finite); all stop after
+// the same step.
 void train_in(RunFolder& folder, Trainer& trainer, DataSource& data, const TrainConfig& config,
               const LoopOptions& options);
 

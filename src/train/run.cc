@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <string>
 
@@ -14,6 +16,8 @@
 #include "report/training_page.h"
 #include "torchgraph/device.h"
 #include "train/batch_file.h"
+#include "train/collective.h"
+#include "train/launch_environment.h"
 #include "train/loop.h"
 #include "train/schedule.h"
 #include "train/training_data.h"
@@ -53,6 +57,7 @@ struct RunConfig {
     train.validate_every = TrainConfig{}.validate_every;
     train.early_stop = TrainConfig{}.early_stop;
     validation = ValidationConfig{};
+    train.timeout_s = TrainConfig{}.timeout_s;
     std::string yaml = options.resolved_yaml();
     data = data_before;
     train = train_before;
@@ -104,25 +109,38 @@ std::string machine_name() {
   return fmt::format("{} cores", available_cores());
 }
 
-void train_run(const RunRequest& request) {
-  RunConfig config;
-  config.options.load(request.config);
-  for (const std::string& assignment : request.set) config.options.set(assignment);
-  config.train.threads = torchgraph::fix_threads(static_cast<int>(config.train.threads));
+// Lines for a person: rank 0's, and of the others what only they know.
+std::function<void(const std::string&)> reports_of(const RunRequest& request, const Place& place) {
+  if (place.rank == 0) return request.log;
+  return
+      [log = request.log, rank = place.rank](const std::string& line) { log(fmt::format("rank {}: {}", rank, line)); };
+}
+
+void train_together(const RunRequest& request, RunConfig& config, const Place& place, const std::string& device,
+                    const std::shared_ptr<Collective>& collective) {
   const pose::Skeleton skeleton = pose::Skeleton::load(config.model.skeleton);
-  const std::unique_ptr<DataSource> data = open_training_data(config.data, config.train, config.model, skeleton);
+  const std::unique_ptr<DataSource> data = open_training_data(config.data, config.train, config.model, skeleton, place);
   const graph::Graph graph = model::build(config.model, skeleton.size());
 
-  RunFolder folder(request.out, request.resume);
+  RunFolder folder(request.out, request.resume, place.rank == 0);
   const std::string resolved = config.options.resolved_yaml();
-  write_file_atomically(folder.config(), resolved);
+  if (folder.writes()) write_file_atomically(folder.config(), resolved);
+  collective->check_same("configuration", config.reproducible_yaml() + skeleton.yaml);
+  collective->check_same("number of persons", fmt::format("{}", data->samples_per_epoch()));
   const tensorfile::Snapshot start = starting_point(graph, config.train);
-  Trainer trainer(graph, start.variables, config.train, request.device);
-  request.log(resolved.substr(0, resolved.rfind('\n')));
-  request.log(fmt::format("device: {} (LibTorch {}), {} threads, {} persons to train on",
-                          torchgraph::device_name(trainer.network().device()), torchgraph::libtorch_version(),
-                          config.train.threads, data->samples_per_epoch()));
-  if (!std::filesystem::exists(folder.last())) {
+  Trainer trainer(graph, start.variables, config.train, device, DType::kF32, collective);
+  if (place.rank == 0) {
+    request.log(resolved.substr(0, resolved.rfind('\n')));
+    request.log(fmt::format("device: {} (LibTorch {}), {} threads, {} persons to train on",
+                            torchgraph::device_name(trainer.network().device()), torchgraph::libtorch_version(),
+                            config.train.threads, data->samples_per_epoch()));
+    if (place.world > 1) {
+      request.log(fmt::format("processes: {} (by the variables of {}), each {} of the {} persons of a step",
+                              place.world, place.source, config.train.batch_size / place.world,
+                              config.train.batch_size));
+    }
+  }
+  if (folder.writes() && !std::filesystem::exists(folder.last())) {  // the others get rank 0's state
     const int64_t total_steps = run_length(config.train, data->samples_per_epoch()).total_steps;
     begin_at(trainer, start, config.train, total_steps, request.log);
   }
@@ -130,8 +148,8 @@ void train_run(const RunRequest& request) {
   options.stop_after = request.steps;
   options.config_yaml = config.reproducible_yaml();
   options.skeleton_yaml = skeleton.yaml;
-  options.report = request.log;
-  options.quiet = request.quiet;
+  options.report = reports_of(request, place);
+  options.quiet = request.quiet || place.rank > 0;
   options.validate = open_validation(config.validation, config.data, config.train, config.model, skeleton);
   options.start = {{"machine", machine_name()},
                    {"device", torchgraph::device_name(trainer.network().device())},
@@ -139,7 +157,31 @@ void train_run(const RunRequest& request) {
                    {"threads", config.train.threads},
                    {"persons", data->samples_per_epoch()}};
   train_in(folder, trainer, *data, config.train, options);
-  report::write_training_page(request.out, folder.report());
+  if (folder.writes()) report::write_training_page(request.out, folder.report());
+}
+
+bool train_run(const RunRequest& request) {
+  RunConfig config;
+  config.options.load(request.config);
+  for (const std::string& assignment : request.set) config.options.set(assignment);
+  const Place place = place_in_job(process_environment());
+  if (config.train.batch_size % (config.train.accumulate * place.world) != 0) {
+    throw bad_input("train.batch_size {}: train.accumulate {} times {} processes does not divide it",
+                    config.train.batch_size, config.train.accumulate, place.world);
+  }
+  if (config.train.threads == 0) config.train.threads = std::max<int64_t>(1, available_cores() / place.local_world);
+  config.train.threads = torchgraph::fix_threads(static_cast<int>(config.train.threads));
+  std::string device = request.device;
+  if (place.world > 1) device = torchgraph::device_of_process(device, place.local_rank, place.local_world);
+  const auto timeout = std::chrono::milliseconds(static_cast<int64_t>(config.train.timeout_s * 1000));
+  const auto collective = std::make_shared<Collective>(place, timeout, torchgraph::collective_library(device));
+  try {
+    train_together(request, config, place, device, collective);
+  } catch (const std::exception& error) {
+    collective->leave_with(error.what());
+    throw;
+  }
+  return place.rank == 0;
 }
 
 // Runs the step of a non_finite.safetensors again and says where the values stop being finite.
@@ -162,6 +204,10 @@ void replay(const RunRequest& request) {
 
 }  // namespace
 
-void run(const RunRequest& request) { request.replay.empty() ? train_run(request) : replay(request); }
+bool run(const RunRequest& request) {
+  if (request.replay.empty()) return train_run(request);
+  replay(request);
+  return true;
+}
 
 }  // namespace posefix::train

@@ -78,7 +78,9 @@ void remove_unfinished(const std::filesystem::path& folder) {
 
 }  // namespace
 
-RunFolder::RunFolder(std::filesystem::path folder, bool resume) : folder_(std::move(folder)) {
+RunFolder::RunFolder(std::filesystem::path folder, bool resume, bool writes)
+    : folder_(std::move(folder)), writes_(writes) {
+  if (!writes) return;
   std::error_code error;
   std::filesystem::create_directories(folder_, error);
   if (error) throw failed("--out {}: cannot make the folder: {}", folder_.string(), error.message());
@@ -97,10 +99,16 @@ RunFolder::RunFolder(std::filesystem::path folder, bool resume) : folder_(std::m
   remove_unfinished(folder_);
 }
 
-RunFolder::~RunFolder() { ::close(lock_); }
+RunFolder::~RunFolder() {
+  if (lock_ >= 0) ::close(lock_);
+}
+
+std::filesystem::path RunFolder::non_finite(int64_t rank) const {
+  return folder_ / fmt::format("non_finite.rank{}.safetensors", rank);
+}
 
 std::optional<tensorfile::Snapshot> RunFolder::read_last() const {
-  if (!std::filesystem::exists(last())) return std::nullopt;
+  if (!writes_ || !std::filesystem::exists(last())) return std::nullopt;
   try {
     return tensorfile::read_snapshot(last());
   } catch (const Error& error) {
@@ -130,6 +138,7 @@ void RunFolder::write_last(const tensorfile::Snapshot& snapshot, int64_t step, i
 
 RunFolder::Scores RunFolder::open_metrics(int64_t step) {
   Scores scores;
+  if (!writes_) return scores;
   if (std::filesystem::exists(metrics())) {
     std::string kept;
     std::istringstream lines(read_file(metrics()));
@@ -152,6 +161,7 @@ RunFolder::Scores RunFolder::open_metrics(int64_t step) {
 }
 
 void RunFolder::append_metrics(const nlohmann::ordered_json& line) {
+  if (!writes_) return;
   metrics_file_ << line.dump() << '\n' << std::flush;
   if (!metrics_file_) throw failed("{}: cannot write (is the disk full?)", metrics().string());
   const report::Scalars scalars = scalars_of(line);

@@ -8,7 +8,8 @@
 //                            and every start ("start"); cut back to the snapshot's step on resume
 //   RUN/events.out.tfevents.*  the same figures for TensorBoard; a file for every start
 //   RUN/report.html          curves, configuration and machine, when the run ends
-//   RUN/non_finite.safetensors  the state and the batch of a step whose loss was not finite
+//   RUN/non_finite.safetensors  the state and the batch of a step whose loss was not finite; with several processes
+//                               non_finite.rankR.safetensors, of the rank where it happened
 //
 // Invariants: a run is never overwritten without being asked for; one process at a time writes it (a lock that the
 // kernel releases with the process); whatever kills the process leaves it resumable.
@@ -32,8 +33,9 @@ namespace posefix::train {
 class RunFolder {
  public:
   // Makes the folder. Error (bad input): it holds a run already and `resume` is false; Error (failed): another process
-  // writes it, or it cannot be made.
-  RunFolder(std::filesystem::path folder, bool resume);
+  // writes it, or it cannot be made. `writes` false: of a process that leaves the folder to rank 0; nothing is made,
+  // there is no snapshot to read, and metrics go nowhere.
+  RunFolder(std::filesystem::path folder, bool resume, bool writes = true);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
@@ -43,6 +45,8 @@ class RunFolder {
   std::filesystem::path config() const { return folder_ / "config.yaml"; }
   std::filesystem::path metrics() const { return folder_ / "metrics.jsonl"; }
   std::filesystem::path non_finite() const { return folder_ / "non_finite.safetensors"; }
+  std::filesystem::path non_finite(int64_t rank) const;
+  bool writes() const { return writes_; }
 
   std::filesystem::path report() const { return folder_ / "report.html"; }
 
@@ -63,6 +67,7 @@ class RunFolder {
 
  private:
   std::filesystem::path folder_;
+  bool writes_;
   int lock_ = -1;
   std::ofstream metrics_file_;
   std::optional<report::EventFile> events_;

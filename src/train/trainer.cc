@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <utility>
 
 #include "base/error.h"
@@ -17,7 +18,8 @@
 namespace posefix::train {
 namespace {
 
-torchgraph::NetworkOptions network_options(const TrainConfig& config, const std::string& device, DType dtype) {
+torchgraph::NetworkOptions network_options(const TrainConfig& config, const std::string& device, DType dtype,
+                                           const std::shared_ptr<Collective>& collective) {
   torchgraph::NetworkOptions options;
   options.device = device;
   options.dtype = dtype;
@@ -25,6 +27,9 @@ torchgraph::NetworkOptions network_options(const TrainConfig& config, const std:
   options.batch_norm_decay = config.batch_norm_decay;
   options.channels_last = config.channels_last;
   options.frozen = config.frozen;
+  if (config.sync_batch_norm && collective->world() > 1) {
+    options.gather = [collective](const at::Tensor& values) { return collective->gather(values); };
+  }
   return options;
 }
 
@@ -47,18 +52,22 @@ NamedTensors without_prefix(const NamedTensors& tensors, const std::string& pref
 bool LossValues::finite() const { return std::isfinite(total()); }
 
 Trainer::Trainer(const graph::Graph& graph, const NamedTensors& weights, const TrainConfig& config,
-                 const std::string& device, DType dtype)
+                 const std::string& device, DType dtype, std::shared_ptr<Collective> collective)
     : config_(config),
-      network_(graph, weights, network_options(config, device, dtype)),
+      collective_(std::move(collective)),
+      network_(graph, weights, network_options(config, device, dtype, collective_)),
       adam_(config, network_.flat_values(), network_.trainable_count(), network_.decaying_count()),
       scales_loss_(config.precision == "f16") {
   const Shape& image = graph.node(graph.find("image")).type.shape;
   height_ = image.at(1);
   width_ = image.at(2);
   joints_ = graph.node(graph.find("valid")).type.shape.at(1);
-  if (config.batch_size % config.accumulate != 0) {
-    throw bad_input("train.accumulate {} does not divide train.batch_size {}", config.accumulate, config.batch_size);
+  const int64_t world = collective_->world();
+  if (config.batch_size % (config.accumulate * world) != 0) {
+    throw bad_input("train.batch_size {}: train.accumulate {} times {} processes does not divide it", config.batch_size,
+                    config.accumulate, world);
   }
+  if (world > 1) buckets_ = std::make_unique<GradientBuckets>(network_, *collective_);
   if (config.ema_decay > 0) average_ = network_.flat_values().clone();
 }
 
@@ -77,6 +86,20 @@ Trainer::Part Trainer::part(const sample::Batch& batch, int64_t index, int64_t p
 }
 
 torchgraph::Network::Inputs Trainer::inputs(const sample::Batch& batch) const { return part(batch, 0, 1).inputs; }
+
+LossValues Trainer::over_all_ranks(const LossValues& mine) {
+  const int64_t world = collective_->world();
+  const auto count = static_cast<double>(world);
+  std::vector<double> values{mine.heatmap / count, mine.coord / count};
+  values.resize(static_cast<size_t>(2 + world), 0);
+  values[static_cast<size_t>(2 + collective_->rank())] = mine.finite() ? 0 : 1;
+  values = collective_->sum(std::move(values));
+  non_finite_ranks_.clear();
+  for (int64_t rank = 0; rank < world; ++rank) {
+    if (values[static_cast<size_t>(2 + rank)] > 0) non_finite_ranks_.push_back(rank);
+  }
+  return {values[0], values[1], 0};
+}
 
 Targets Trainer::targets_of(const Part& part) const {
   const int64_t stride = model::kHeatmapStride;
@@ -112,15 +135,17 @@ Trainer::AveragedWeights::~AveragedWeights() {
   if (raw_.defined()) values_.copy_(raw_);
 }
 
-LossValues Trainer::backward(const Part& part) {
+LossValues Trainer::backward(const Part& part, bool last) {
   const auto values = network_.forward(part.inputs, torchgraph::Mode::kTraining, {"logits", "coords_heatmap_px"});
   const Targets targets = targets_of(part);
   const c10::AutoGradMode grad_mode(true);
   const Losses losses = pose_losses(values[0], values[1], targets);
-  const LossValues result{losses.heatmap.item<double>(), losses.coord.item<double>(), 0};
+  const LossValues result = over_all_ranks({losses.heatmap.item<double>(), losses.coord.item<double>(), 0});
   if (result.finite()) {
+    if (buckets_ && last) buckets_->arm();
     at::Tensor total = losses.heatmap + losses.coord;
-    if (config_.accumulate > 1) total = total / static_cast<double>(config_.accumulate);
+    const int64_t shares = config_.accumulate * collective_->world();
+    if (shares > 1) total = total / static_cast<double>(shares);
     if (scales_loss_) total = total * loss_scale_.value();
     total.backward();
   }
@@ -131,19 +156,50 @@ LossValues Trainer::compute_gradients(const sample::Batch& batch) {
   PFX_CHECK(batch.size % config_.accumulate == 0 && batch.size > 0);
   at::Tensor gradients = network_.flat_gradients();
   gradients.zero_();
+  const at::Tensor moving_before = buckets_ ? network_.moving_statistics().clone() : at::Tensor();
   LossValues mean;
   const auto parts = static_cast<double>(config_.accumulate);
   for (int64_t i = 0; i < config_.accumulate; ++i) {
-    const LossValues values = backward(part(batch, i, config_.accumulate));
+    const LossValues values = backward(part(batch, i, config_.accumulate), i + 1 == config_.accumulate);
     mean.heatmap += values.heatmap / parts;
     mean.coord += values.coord / parts;
     if (!values.finite()) return mean;
+  }
+  if (buckets_) {
+    buckets_->finish();
+    if (!config_.sync_batch_norm) average_moving_statistics(moving_before);
   }
   if (scales_loss_) gradients.mul_(1 / loss_scale_.value());
   if (config_.optimizer == "adam" && config_.weight_decay > 0) {
     mean.l2 = add_weight_decay(network_.flat_values(), gradients, network_.decaying_count(), config_.weight_decay);
   }
   return mean;
+}
+
+// From the change, so that statistics that did not move (of frozen layers) keep their bits.
+void Trainer::average_moving_statistics(const at::Tensor& before) {
+  const c10::NoGradGuard no_grad;
+  const at::Tensor change = network_.moving_statistics() - before;
+  collective_->all_reduce(change);
+  at::Tensor moving = network_.moving_statistics();
+  moving.copy_(before + change / static_cast<double>(collective_->world()));
+}
+
+void Trainer::share_state() {
+  const c10::NoGradGuard no_grad;
+  for (const at::Tensor& values :
+       {network_.flat_values(), network_.moving_statistics(), adam_.mean(), adam_.square()}) {
+    collective_->broadcast(values);
+  }
+  if (average_.defined()) collective_->broadcast(average_);
+  Tensor scale = loss_scale_.state();
+  std::vector<double> numbers{static_cast<double>(adam_.steps())};
+  for (const double value : scale.as<double>()) numbers.push_back(value);
+  if (collective_->rank() > 0) numbers.assign(numbers.size(), 0);
+  numbers = collective_->sum(std::move(numbers));
+  adam_.set_steps(static_cast<int64_t>(numbers.front()));
+  std::memcpy(scale.mutable_bytes().data(), &numbers[1], scale.bytes().size());
+  loss_scale_.restore(scale);
 }
 
 double Trainer::update(double rate) {

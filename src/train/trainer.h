@@ -1,9 +1,14 @@
 // One optimiser step: losses, gradients, update. No files, no schedule, no loop.
 //
+// Several processes: each has its share of the batch, gradients are those of the mean over all samples of all of them,
+// and every process makes the same update. Losses are means over all processes too. Moving averages of batch norm move
+// by the mean of what each process saw (so that all data counts; what normalises is each process's own), or with
+// train.sync_batch_norm by the statistics of the whole batch. All state is equal on all ranks between steps.
 // Invariant: between steps the state is exactly variables + Adam's moments and step number (+ averaged weights)
 // (+ the loss scale).
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -13,7 +18,9 @@
 #include "tensorfile/snapshot.h"
 #include "torchgraph/network.h"
 #include "train/adam.h"
+#include "train/collective.h"
 #include "train/config.h"
+#include "train/gradient_buckets.h"
 #include "train/loss.h"
 #include "train/loss_scale.h"
 
@@ -31,12 +38,16 @@ class Trainer {
  public:
   // `dtype`: kF32, or kF64 for checks. Error (bad input) when the weights do not fit the graph.
   Trainer(const graph::Graph& graph, const NamedTensors& weights, const TrainConfig& config, const std::string& device,
-          DType dtype = DType::kF32);
+          DType dtype = DType::kF32, std::shared_ptr<Collective> collective = std::make_shared<Collective>());
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
 
-  // Forward and backward of the batch, in config.accumulate parts: gradients of the mean loss lie in
-  // network().flat_gradients(), with the L2 term when the optimiser has one. Moving averages have moved. When a loss
-  // is not finite there was no backward pass; the caller must not update().
+  // Forward and backward of this process's share of a batch, in config.accumulate parts: gradients of the mean loss lie
+  // in network().flat_gradients(), with the L2 term when the optimiser has one. Moving averages have moved. When a loss
+  // is not finite on any rank there was no backward pass; the caller must not update().
   LossValues compute_gradients(const sample::Batch& batch);
+  // Ranks whose loss was not finite in the latest compute_gradients().
+  const std::vector<int64_t>& non_finite_ranks() const { return non_finite_ranks_; }
   // Clips, then one optimiser step with that rate. Returns the gradient's norm before clipping, or 0 if not asked for.
   // f16: a step whose gradients overflowed changes nothing but the loss scale and the number of steps.
   double update(double rate);
@@ -69,10 +80,14 @@ class Trainer {
   void store(tensorfile::Snapshot& snapshot);
   void restore(const tensorfile::Snapshot& snapshot, const std::string& source);
 
+  // Makes rank 0's state everybody's: at the start, or after restore() on rank 0.
+  void share_state();
+
   // Names of the values of a training pass that hold a NaN or an infinity, in the order they are computed.
   std::vector<std::string> non_finite_values(const sample::Batch& batch);
 
   Adam& adam() { return adam_; }
+  Collective& collective() const { return *collective_; }
 
  private:
   struct Part {
@@ -82,13 +97,20 @@ class Trainer {
   };
   Part part(const sample::Batch& batch, int64_t index, int64_t parts) const;
   Targets targets_of(const Part& part) const;
-  LossValues backward(const Part& part);
+  // `last`: of the step, so that gradients may travel while it runs.
+  LossValues backward(const Part& part, bool last);
+  // Means over all processes; fills non_finite_ranks_.
+  LossValues over_all_ranks(const LossValues& mine);
+  void average_moving_statistics(const at::Tensor& before);
 
   TrainConfig config_;
+  std::shared_ptr<Collective> collective_;
   torchgraph::Network network_;
   Adam adam_;
   bool scales_loss_;  // f16
   LossScale loss_scale_;
+  std::unique_ptr<GradientBuckets> buckets_;  // null: one process
+  std::vector<int64_t> non_finite_ranks_;
   at::Tensor average_;  // flat averaged weights; undefined without
   int64_t height_;
   int64_t width_;

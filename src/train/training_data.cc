@@ -82,7 +82,8 @@ void add_options(Options& options, DataConfig& c) {
 }
 
 std::unique_ptr<DataSource> open_training_data(const DataConfig& data, const TrainConfig& train,
-                                               const model::ModelConfig& model, const pose::Skeleton& skeleton) {
+                                               const model::ModelConfig& model, const pose::Skeleton& skeleton,
+                                               const Place& place) {
   if (data.annotations.empty()) throw bad_input("data.annotations: names no file to train on");
   if (data.annotations.size() != data.images.size()) {
     throw bad_input("data.images: {} folders for {} files in data.annotations", data.images.size(),
@@ -105,7 +106,10 @@ std::unique_ptr<DataSource> open_training_data(const DataConfig& data, const Tra
 
   sample::LoaderConfig config;
   config.crop = {static_cast<int>(model.height()), static_cast<int>(model.width_px())};
-  config.batch_size = train.batch_size;
+  config.batch_size = train.batch_size / place.world;
+  config.rank = static_cast<int>(place.rank);
+  config.world = static_cast<int>(place.world);
+  config.parts = train.accumulate;
   config.seed = static_cast<uint64_t>(train.seed);
   config.threads = static_cast<int>(data.threads);
   config.augment = data.augment;

@@ -11,6 +11,7 @@
 #include "sample/augmentation.h"
 #include "train/config.h"
 #include "train/data_source.h"
+#include "train/launch_environment.h"
 
 namespace posefix::train {
 
@@ -33,8 +34,10 @@ struct DataConfig {
 
 void add_options(Options& options, DataConfig& config);
 
+// The batches of one process: train.batch_size / place.world persons a step.
 // Error (bad input) for missing or corrupt files, with what was looked for.
 std::unique_ptr<DataSource> open_training_data(const DataConfig& data, const TrainConfig& train,
-                                               const model::ModelConfig& model, const pose::Skeleton& skeleton);
+                                               const model::ModelConfig& model, const pose::Skeleton& skeleton,
+                                               const Place& place = {});
 
 }  // namespace posefix::train

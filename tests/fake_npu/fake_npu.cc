@@ -1,0 +1,246 @@
+// A stand-in for torch_npu: loading this library registers two devices of LibTorch's PrivateUse1 kind, which is how an
+// Ascend NPU appears to LibTorch.
+//
+// Its memory is host memory under another name, and every operation runs on the CPU's kernels: so values are the CPU's
+// to the bit, while LibTorch refuses, as on the real device, whatever mixes up the two (a CPU tensor in a device
+// operation, data_ptr() of a device tensor in a CPU loop is what tests are for). Operations that LibTorch cannot send
+// to the CPU by itself are written out: allocation, copies, views, convolutions and batch norm, whose moving averages
+// would be lost.
+// Non-goals: streams, asynchrony, Ascend's rounding.
+#include <ATen/ATen.h>
+#include <ATen/EmptyTensor.h>
+#include <ATen/NativeFunctions.h>
+#include <ATen/native/CPUFallback.h>
+#include <ATen/native/Resize.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
+#include <c10/core/impl/alloc_cpu.h>
+#include <torch/library.h>
+#include <torch/version.h>
+
+#define FAKE_NPU_TORCH (TORCH_VERSION_MAJOR * 100 + TORCH_VERSION_MINOR)
+#if FAKE_NPU_TORCH >= 201
+#include <ATen/detail/PrivateUse1HooksInterface.h>
+#endif
+
+namespace fake_npu {
+namespace {
+
+constexpr c10::DeviceType kNpu = c10::DeviceType::PrivateUse1;
+constexpr c10::DeviceIndex kDevices = 2;
+thread_local c10::DeviceIndex g_current = 0;
+
+using OptionalTensor = c10::optional<at::Tensor>;
+
+// One stream, on which everything has happened when a call returns.
+class Guard final : public c10::impl::DeviceGuardImplInterface {
+ public:
+  static constexpr c10::DeviceType static_type = kNpu;
+  Guard() = default;
+  explicit Guard(c10::DeviceType /*type*/) {}
+  c10::DeviceType type() const override { return kNpu; }
+  c10::Device exchangeDevice(c10::Device device) const override {
+    const c10::Device before(kNpu, g_current);
+    g_current = device.index();
+    return before;
+  }
+  c10::Device getDevice() const override { return {kNpu, g_current}; }
+  void setDevice(c10::Device device) const override { g_current = device.index(); }
+  void uncheckedSetDevice(c10::Device device) const noexcept override { g_current = device.index(); }
+  c10::Stream getStream(c10::Device device) const noexcept override { return the_stream(device); }
+  c10::Stream getDefaultStream(c10::Device device) const override { return the_stream(device); }
+  c10::Stream exchangeStream(c10::Stream stream) const noexcept override { return stream; }
+  c10::DeviceIndex deviceCount() const noexcept override { return kDevices; }
+  void record(void** /*event*/, const c10::Stream& /*stream*/, const c10::DeviceIndex /*device*/,
+              const c10::EventFlag /*flag*/) const override {}
+  void block(void* /*event*/, const c10::Stream& /*stream*/) const override {}
+  bool queryEvent(void* /*event*/) const override { return true; }
+  void destroyEvent(void* /*event*/, const c10::DeviceIndex /*device*/) const noexcept override {}
+  bool queryStream(const c10::Stream& /*stream*/) const override { return true; }
+  void synchronizeStream(const c10::Stream& /*stream*/) const override {}
+  void recordDataPtrOnStream(const c10::DataPtr& /*data*/, const c10::Stream& /*stream*/) const override {}
+
+ private:
+  static c10::Stream the_stream(c10::Device device) noexcept { return c10::Stream(c10::Stream::DEFAULT, device); }
+};
+
+void free_memory(void* pointer) { c10::free_cpu(pointer); }
+
+class Allocator final : public at::Allocator {
+ public:
+#if FAKE_NPU_TORCH >= 203
+  at::DataPtr allocate(size_t bytes) override { return take(bytes); }
+  void copy_data(void* to, const void* from, std::size_t bytes) const override { default_copy_data(to, from, bytes); }
+#else
+  at::DataPtr allocate(size_t bytes) const override { return take(bytes); }
+#endif
+  at::DeleterFnPtr raw_deleter() const override { return &free_memory; }
+
+ private:
+  static at::DataPtr take(size_t bytes) {
+    void* pointer = c10::alloc_cpu(bytes);
+    return {pointer, pointer, &free_memory, at::Device(kNpu, g_current)};
+  }
+};
+
+Allocator g_allocator;
+
+// The same memory as a CPU tensor.
+at::Tensor on_cpu(const at::Tensor& tensor) {
+  if (!tensor.defined() || tensor.is_cpu()) return tensor;
+  return at::from_blob(
+      tensor.data_ptr(), tensor.sizes(), tensor.strides(), [tensor](void*) {}, tensor.options().device(at::kCPU));
+}
+
+OptionalTensor on_cpu(const OptionalTensor& tensor) {
+  if (!tensor || !tensor->defined()) return c10::nullopt;
+  return on_cpu(*tensor);
+}
+
+at::Tensor to_device(const at::Tensor& tensor, const at::Tensor& like) {
+  return tensor.defined() ? tensor.to(like.device()) : tensor;
+}
+
+at::Device device_or_current(c10::optional<at::Device> device) {
+  return device && device->has_index() ? *device : at::Device(kNpu, g_current);
+}
+
+at::Tensor empty(at::IntArrayRef size, c10::optional<at::ScalarType> type, c10::optional<at::Layout> /*layout*/,
+                 c10::optional<at::Device> device, c10::optional<bool> /*pinned*/,
+                 c10::optional<at::MemoryFormat> format) {
+  const c10::DeviceGuard guard(device_or_current(device));
+  return at::detail::empty_generic(size, &g_allocator, c10::DispatchKeySet(c10::DispatchKey::PrivateUse1),
+                                   c10::dtype_or_default(type), format);
+}
+
+at::Tensor empty_strided(at::IntArrayRef size, at::IntArrayRef stride, c10::optional<at::ScalarType> type,
+                         c10::optional<at::Layout> /*layout*/, c10::optional<at::Device> device,
+                         c10::optional<bool> /*pinned*/) {
+  const c10::DeviceGuard guard(device_or_current(device));
+  return at::detail::empty_strided_generic(
+      size, stride, &g_allocator, c10::DispatchKeySet(c10::DispatchKey::PrivateUse1), c10::dtype_or_default(type));
+}
+
+at::Tensor copy_from(const at::Tensor& from, const at::Tensor& to, bool /*non_blocking*/) {
+  const at::NoGradGuard no_grad;
+  on_cpu(to.detach()).copy_(on_cpu(from.detach()));
+  return to;
+}
+
+at::Tensor copy_from_and_resize(const at::Tensor& from, const at::Tensor& to) {
+  if (to.sizes() != from.sizes()) to.resize_(from.sizes());
+  return copy_from(from, to, false);
+}
+
+const at::Tensor& resize(const at::Tensor& tensor, at::IntArrayRef size, c10::optional<at::MemoryFormat> format) {
+  c10::TensorImpl* impl = tensor.unsafeGetTensorImpl();
+  impl->set_sizes_contiguous(size);
+  at::native::maybe_resize_storage_cpu(
+      impl, at::detail::computeStorageNbytesContiguous(size, impl->dtype().itemsize(), impl->storage_offset()));
+  if (format && *format != at::MemoryFormat::Preserve) impl->empty_tensor_restride(*format);
+  return tensor;
+}
+
+at::Tensor& set_storage(at::Tensor& tensor, at::Storage storage, int64_t offset, at::IntArrayRef size,
+                        at::IntArrayRef stride) {
+  c10::TensorImpl* impl = tensor.unsafeGetTensorImpl();
+  impl->set_storage_keep_dtype(std::move(storage));
+  impl->set_storage_offset(offset);
+  if (stride.data() == nullptr) {
+    impl->set_sizes_contiguous(size);
+  } else {
+    impl->set_sizes_and_strides(size, stride);
+  }
+  return tensor;
+}
+
+at::Tensor as_strided(const at::Tensor& tensor, at::IntArrayRef size, at::IntArrayRef stride,
+                      c10::optional<int64_t> offset) {
+  return at::native::as_strided_tensorimpl(tensor, size, stride, offset);
+}
+
+at::Tensor view(const at::Tensor& tensor, at::IntArrayRef size) { return at::native::view(tensor, size); }
+
+at::Tensor reshape_alias(const at::Tensor& tensor, at::IntArrayRef size, at::IntArrayRef stride) {
+  return at::native::_reshape_alias(tensor, size, stride);
+}
+
+at::Tensor convolution(const at::Tensor& x, const at::Tensor& filter, const OptionalTensor& bias,
+                       at::IntArrayRef stride, at::IntArrayRef padding, at::IntArrayRef dilation, bool transposed,
+                       at::IntArrayRef output_padding, int64_t groups) {
+  return at::convolution(on_cpu(x), on_cpu(filter), on_cpu(bias), stride, padding, dilation, transposed, output_padding,
+                         groups)
+      .to(x.device());
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> convolution_backward(const at::Tensor& dy, const at::Tensor& x,
+                                                                    const at::Tensor& filter, at::IntArrayRef stride,
+                                                                    at::IntArrayRef padding, at::IntArrayRef dilation,
+                                                                    bool transposed, at::IntArrayRef output_padding,
+                                                                    int64_t groups, std::array<bool, 3> wanted) {
+  const std::vector<int64_t> bias_size{dy.size(1)};
+  const auto [dx, dfilter, dbias] = at::convolution_backward(
+      on_cpu(dy), on_cpu(x), on_cpu(filter), wanted[2] ? at::OptionalIntArrayRef(bias_size) : at::OptionalIntArrayRef(),
+      stride, padding, dilation, transposed, output_padding, groups, wanted);
+  return {to_device(dx, x), to_device(dfilter, x), to_device(dbias, x)};
+}
+
+// The moving averages are the device's memory under a CPU tensor, and so are updated in place.
+std::tuple<at::Tensor, at::Tensor, at::Tensor> batch_norm(const at::Tensor& x, const OptionalTensor& scale,
+                                                          const OptionalTensor& offset, const OptionalTensor& mean,
+                                                          const OptionalTensor& variance, bool training,
+                                                          double momentum, double epsilon) {
+  const auto [y, saved_mean, saved_inverse] = at::native_batch_norm(
+      on_cpu(x), on_cpu(scale), on_cpu(offset), on_cpu(mean), on_cpu(variance), training, momentum, epsilon);
+  return {to_device(y, x), to_device(saved_mean, x), to_device(saved_inverse, x)};
+}
+
+// Whether a tensor may take over another's memory: what moves a module between devices asks this.
+bool same_kind(const at::Tensor& a, const at::Tensor& b) {
+  const auto ours = [](c10::DispatchKeySet keys) {
+    return keys.has(c10::DispatchKey::CPU) || keys.has(c10::DispatchKey::PrivateUse1);
+  };
+  return a.key_set() == b.key_set() || (ours(a.key_set()) && ours(b.key_set()));
+}
+
+void on_cpu_instead(const c10::OperatorHandle& op, torch::jit::Stack* stack) { at::native::cpu_fallback(op, stack); }
+
+#if FAKE_NPU_TORCH >= 201
+struct Hooks final : public at::PrivateUse1HooksInterface {
+  bool hasPrimaryContext(c10::DeviceIndex /*device*/) const override { return true; }
+};
+Hooks g_hooks;
+#endif
+
+const bool g_registered = [] {
+  c10::SetAllocator(kNpu, &g_allocator);
+#if FAKE_NPU_TORCH >= 201
+  c10::register_privateuse1_backend("npu");
+  at::RegisterPrivateUse1HooksInterface(&g_hooks);
+#endif
+  return true;
+}();
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
+  m.impl("empty.memory_format", TORCH_FN(empty));
+  m.impl("empty_strided", TORCH_FN(empty_strided));
+  m.impl("_copy_from", TORCH_FN(copy_from));
+  m.impl("_copy_from_and_resize", TORCH_FN(copy_from_and_resize));
+  m.impl("resize_", TORCH_FN(resize));
+  m.impl("set_.source_Storage_storage_offset", TORCH_FN(set_storage));
+  m.impl("as_strided", TORCH_FN(as_strided));
+  m.impl("view", TORCH_FN(view));
+  m.impl("_reshape_alias", TORCH_FN(reshape_alias));
+  m.impl("convolution_overrideable", TORCH_FN(convolution));
+  m.impl("convolution_backward_overrideable", TORCH_FN(convolution_backward));
+  m.impl("native_batch_norm", TORCH_FN(batch_norm));
+}
+TORCH_LIBRARY_IMPL(aten, CatchAll, m) { m.impl("_has_compatible_shallow_copy_type", TORCH_FN(same_kind)); }
+TORCH_LIBRARY_IMPL(_, PrivateUse1, m) { m.fallback(torch::CppFunction::makeFromBoxedFunction<&on_cpu_instead>()); }
+
+}  // namespace fake_npu
+
+namespace c10::impl {
+C10_REGISTER_GUARD_IMPL(PrivateUse1, ::fake_npu::Guard);
+}  // namespace c10::impl

@@ -1,0 +1,87 @@
+// posefix train --device npu on the stand-in for torch_npu: the bytes of the CPU's run, alone and in two processes.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/file.h"
+#include "base/testing/project_folder.h"
+#include "compiler/ascend/child_process.h"
+
+namespace posefix {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class FakeNpu : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = (fs::temp_directory_path() / "posefix-fake-npu-XXXXXX").string();
+    folder_ = ::mkdtemp(name.data());
+    ::setenv("POSEFIX_NPU_LIBRARY", FAKE_NPU_LIBRARY, 1);
+    ::setenv("POSEFIX_HCCL_LIBRARY", FAKE_HCCL_LIBRARY, 1);
+    const fs::path data = project_folder() / "examples/coco-mini";
+    std::ofstream(folder_ / "c.yaml")
+        << "model: {backbone: resnet50, width: 1/16, input_size: [64, 64], skeleton: coco17}\n"
+        << "data:\n  annotations: [" << (data / "annotations/person_keypoints_train2017.json").string()
+        << "]\n  images: [" << (data / "images/train2017").string()
+        << "]\n  threads: 1\n  cache_mib: 64\ntrain: {batch_size: 4, threads: 1, log_every: 1}\n";
+  }
+  void TearDown() override {
+    ::unsetenv("POSEFIX_NPU_LIBRARY");
+    ::unsetenv("POSEFIX_HCCL_LIBRARY");
+    fs::remove_all(folder_);
+  }
+
+  // The output of a run into `out`.
+  std::string train(const std::string& out, const std::string& options, int exit_code = 0) {
+    const auto result = compiler::ascend::run_child(
+        "/bin/sh", {"-c", fmt::format("exec {} train --config c.yaml --out {} {}", POSEFIX_PROGRAM, out, options)},
+        folder_, 120, {});
+    EXPECT_EQ(result.exit_code, exit_code) << result.output;
+    return result.output;
+  }
+  std::string last(const std::string& run) { return read_file(folder_ / run / "last.safetensors"); }
+
+  fs::path folder_;
+};
+
+TEST_F(FakeNpu, TrainsToTheBitsOfTheCpu) {
+  train("cpu", "--steps 3 --device cpu");
+  EXPECT_THAT(train("npu", "--steps 3 --device npu"), HasSubstr("device: npu:0"));
+  EXPECT_TRUE(last("npu") == last("cpu"));
+}
+
+TEST_F(FakeNpu, GoesOnWithARunOfTheCpu) {
+  train("cpu", "--steps 3 --device cpu --set train.ema_decay=0.9");
+  train("both", "--steps 1 --device cpu --set train.ema_decay=0.9");
+  EXPECT_THAT(train("both", "--steps 3 --resume --device npu:1 --set train.ema_decay=0.9"), HasSubstr("device: npu:1"));
+  EXPECT_TRUE(last("both") == last("cpu"));
+}
+
+TEST_F(FakeNpu, TwoProcessesOnTwoDevices) {
+  for (const char* sync : {"true", "false"}) {
+    const std::string options = fmt::format("--steps 2 --procs 2 --set train.sync_batch_norm={} --device ", sync);
+    train(fmt::format("cpu-{}", sync), options + "cpu");
+    EXPECT_THAT(train(fmt::format("npu-{}", sync), options + "npu"), HasSubstr("device: npu:0"));
+    EXPECT_TRUE(last(fmt::format("npu-{}", sync)) == last(fmt::format("cpu-{}", sync)));
+  }
+}
+
+TEST_F(FakeNpu, MoreProcessesThanDevices) {
+  const std::string output = train("run", "--steps 1 --procs 4 --device npu --set train.timeout_s=10", 1);
+  EXPECT_THAT(output, HasSubstr("this machine has 2 of them"));
+  EXPECT_THAT(train("run", "--steps 1 --procs 2 --device npu:0", 2), HasSubstr("would share it"));
+}
+
+TEST_F(FakeNpu, WithoutItsLibraryTheDeviceIsNotThere) {
+  ::setenv("POSEFIX_NPU_LIBRARY", "/nowhere/libtorch_npu.so", 1);
+  EXPECT_THAT(train("run", "--steps 1 --device npu", 1), HasSubstr("/nowhere/libtorch_npu.so could not be loaded"));
+}
+
+}  // namespace
+}  // namespace posefix
