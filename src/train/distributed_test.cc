@@ -358,7 +358,13 @@ TEST(Distributed, ALossThatIsNotFiniteOnOneRankStopsAll) {
     ShareSource source(config.batch_size, *c);
     if (c->rank() == 1) source.poisoned_step = 2;
     RunFolder run_folder(folder, false, c->rank() == 0);
-    const LoopOptions options{6, "train.seed: 1\n", "name: x\n", true, [](const std::string&) {}};
+    const LoopOptions options{.stop_after = 6,
+                              .config_yaml = "train.seed: 1\n",
+                              .skeleton_yaml = "name: x\n",
+                              .start = {},
+                              .validate = {},
+                              .quiet = true,
+                              .report = [](const std::string&) {}};
     train_in(run_folder, trainer, source, config, options);
   });
   EXPECT_THAT(errors[0], HasSubstr("step 3: the loss is not finite on rank 1, which writes"));
