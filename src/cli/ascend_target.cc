@@ -10,8 +10,8 @@
 #include "exporters/graphdef_write.h"
 #include "exporters/onnx_write.h"
 #include "model/posefix_net.h"
-#include "plan/om_sidecar.h"
 #include "runtime/backends/ascend/ascend_session.h"
+#include "runtime/backends/ascend/om_sidecar.h"
 
 namespace posefix::cli {
 namespace {
@@ -19,6 +19,7 @@ namespace {
 using compiler::ascend::FrozenNetwork;
 using compiler::ascend::OmOptions;
 using compiler::ascend::OmResult;
+using runtime::ascend::OmSidecar;
 
 constexpr std::string_view kPrefix = "ascend:";
 
@@ -82,18 +83,17 @@ void compile_for_ascend(const NetworkFile& network, const std::string& target, c
   if (result.is_compiled || flags.emit_only) return;
   throw failed(
       "atc was not found on $PATH or below $ASCEND_TOOLKIT_HOME and $ASCEND_HOME_PATH, so {} was not made. Run {} "
-      "where "
-      "CANN is installed; --emit-only asks for just these files",
+      "where CANN is installed; --emit-only asks for just these files",
       om.string(), result.written.back().string());
 }
 
 void inspect_om(const std::filesystem::path& om, bool write_sidecar, const std::string& skeleton) {
-  const std::filesystem::path json = plan::sidecar_path(om);
+  const std::filesystem::path json = runtime::ascend::sidecar_path(om);
   if (write_sidecar) {
-    plan::OmSidecar sidecar = runtime::ascend::describe_om(om, "");
+    OmSidecar sidecar = runtime::ascend::describe_om(om, "");
     std::copy(std::begin(model::kImageMeanBgr), std::end(model::kImageMeanBgr), sidecar.mean_bgr.begin());
     if (!skeleton.empty()) sidecar.skeleton_yaml = pose::Skeleton::load(skeleton).yaml;
-    plan::write_om_sidecar(json, sidecar);
+    runtime::ascend::write_om_sidecar(json, sidecar);
     fmt::print(stderr, "wrote {}\n", json.string());
   }
   if (!std::filesystem::exists(json)) {
@@ -102,9 +102,9 @@ void inspect_om(const std::filesystem::path& om, bool write_sidecar, const std::
         "where AscendCL and the device are",
         om.string(), json.string());
   }
-  const plan::OmSidecar sidecar = plan::read_om_sidecar(json);
-  plan::check_om_digest(sidecar, om);
-  const std::string text = plan::encode_om_sidecar(sidecar);
+  const OmSidecar sidecar = runtime::ascend::read_om_sidecar(json);
+  runtime::ascend::check_om_digest(sidecar, om);
+  const std::string text = runtime::ascend::encode_om_sidecar(sidecar);
   std::fwrite(text.data(), 1, text.size(), stdout);
 }
 

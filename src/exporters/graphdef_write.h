@@ -1,8 +1,8 @@
 // Writes a pose network as a frozen TensorFlow GraphDef.
 //
 // Names are the reference's: Placeholder (image, BGR minus mean), Placeholder_2 (pose, crop px), Placeholder_4 (valid)
-// -> mul_15 (coordinates in heat-map px); weights keep their variable names. Only operators that Ascend's plugin for
-// TensorFlow graphs is known to take: Add, Sub, Mul, Square, Exp, Sum, Softmax, Reshape, Transpose, ConcatV2, Pad,
+// -> mul_15 (coordinates in heat-map px); weights keep their variable names. Only the operators that parsers for
+// chips' compilers are known to take: Add, Sub, Mul, Square, Exp, Sum, Softmax, Reshape, Transpose, ConcatV2, Pad,
 // Conv2D (a strided one is Pad and VALID), Conv2DBackpropInput SAME, FusedBatchNormV3, Relu, MaxPool, BiasAdd.
 #pragma once
 

@@ -24,7 +24,7 @@ struct ModelInfo {
   int64_t joints = 0;          // K
   int64_t heatmap_stride = 4;  // crop px per heat-map px
   std::string precision;       // "f32", "bf16", "f16", "int8"
-  std::string backend;         // "cpu", "reference", "torch", "ascend"
+  std::string backend;         // that runs it: "cpu", "reference", ...
   std::string config_yaml;     // resolved configuration it was built from
   std::string skeleton_yaml;
   std::string trust;       // calibration as text (trust/trust.h), "" when the model carries none
@@ -33,7 +33,7 @@ struct ModelInfo {
 
 struct SessionOptions {
   std::string backend = {};  // "" = what the model was compiled for
-  std::string device = {};   // torch, ascend: "cpu", "cuda", "npu"; "" = backend's default
+  std::string device = {};   // a name that the backend knows; "" = its default
   int64_t max_batch = 8;
   int threads = 0;  // 0 = all cores
 };
@@ -87,7 +87,7 @@ class Session {
 // it has none, plans of that precision run in f32 there.
 bool cpu_computes(const std::string& precision);
 
-// Opens a .plan. (Snapshots are compiled first by compiler/, .om files go to backends/ascend.)
+// Opens a .plan. (Snapshots are compiled first by compiler/, .om files go to their own backend.)
 // Error (bad input) for a corrupt, foreign or newer plan, or a backend that was not built in.
 std::unique_ptr<Session> open_session(const std::filesystem::path& plan, const SessionOptions& options);
 

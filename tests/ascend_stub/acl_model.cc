@@ -57,6 +57,11 @@ const OmPort& input_at(const LoadedModel& model, size_t index, const char* call)
   return model.om.inputs[index];
 }
 
+const OmPort& output_at(const LoadedModel& model, size_t index, const char* call) {
+  if (index >= model.om.outputs.size()) break_rule(kSizesMatch, std::string(call) + ": no such output");
+  return model.om.outputs[index];
+}
+
 aclError fill_dims(const std::string& name, const ascend_stub::Shape& shape, aclmdlIODims* dims) {
   std::strncpy(dims->name, name.c_str(), sizeof(dims->name) - 1);
   dims->dimCount = shape.size();
@@ -93,34 +98,57 @@ Value read_port(const RunPort& run, int64_t batch, const std::vector<double>& me
 struct Run {
   const LoadedModel* model;
   std::vector<RunPort> inputs;
-  RunPort output;
+  std::vector<RunPort> outputs;
   int64_t batch;
   int64_t ms;
+  bool computes;
 };
+
+std::map<std::string, Value> answers_of(const Run& run, const std::map<std::string, Value>& placeholders) {
+  if (run.model->om.is_onnx) return run.model->onnx->run(placeholders);
+  std::map<std::string, Value> answers;
+  for (const RunPort& output : run.outputs) {
+    const std::string& name = output.port.name;
+    answers[name] = execute(run.model->graph, placeholders, name.substr(0, name.find(':')));
+  }
+  return answers;
+}
+
+void write_port(const RunPort& run, const Value& value) {
+  for (size_t i = 0; i < value.floats.size(); ++i) {
+    if (run.port.dtype == "f16") {
+      reinterpret_cast<uint16_t*>(run.memory)[i] = f32_to_f16(value.floats[i]);
+    } else {
+      reinterpret_cast<float*>(run.memory)[i] = value.floats[i];
+    }
+  }
+}
+
+void take_the_time(const Run& run, std::chrono::steady_clock::time_point begin) {
+  std::this_thread::sleep_until(begin + std::chrono::milliseconds(run.ms));
+}
 
 aclError execute_run(const Run& run) {
   const auto begin = std::chrono::steady_clock::now();
+  if (!run.computes) {
+    for (const RunPort& output : run.outputs) std::memset(output.memory, 0, output.bytes);
+    take_the_time(run, begin);
+    return 0;
+  }
   std::map<std::string, Value> placeholders;
   for (const RunPort& input : run.inputs) {
     placeholders[input.port.name] = read_port(input, run.batch, run.model->om.aipp_mean);
     // Poison: what the next run needs must be written again.
     std::memset(input.memory, 0xFF, input.bytes);
   }
-  std::memset(run.output.memory, 0xFF, run.output.bytes);
+  for (const RunPort& output : run.outputs) std::memset(output.memory, 0xFF, output.bytes);
   try {
-    const std::string& name = run.model->om.output.name;
-    const Value answer = execute(run.model->graph, placeholders, name.substr(0, name.find(':')));
-    for (size_t i = 0; i < answer.floats.size(); ++i) {
-      if (run.output.port.dtype == "f16") {
-        reinterpret_cast<uint16_t*>(run.output.memory)[i] = f32_to_f16(answer.floats[i]);
-      } else {
-        reinterpret_cast<float*>(run.output.memory)[i] = answer.floats[i];
-      }
-    }
+    const std::map<std::string, Value> answers = answers_of(run, placeholders);
+    for (const RunPort& output : run.outputs) write_port(output, answers.at(output.port.name));
   } catch (const std::exception&) {
     return kAclModelExecute;
   }
-  std::this_thread::sleep_until(begin + std::chrono::milliseconds(run.ms));
+  take_the_time(run, begin);
   return 0;
 }
 
@@ -187,7 +215,11 @@ aclError aclmdlLoadFromFile(const char* path, uint32_t* model) {
   auto loaded = std::make_unique<LoadedModel>();
   try {
     loaded->om = decode_om(bytes);
-    loaded->graph = parse_graphdef(loaded->om.graph);
+    if (loaded->om.is_onnx) {
+      loaded->onnx = open_onnx(loaded->om.graph, loaded->om.batch);
+    } else {
+      loaded->graph = parse_graphdef(loaded->om.graph);
+    }
   } catch (const std::exception& error) {
     return fail(100013, std::string("parse model failed: ") + error.what());
   }
@@ -235,8 +267,7 @@ aclError aclmdlGetDesc(aclmdlDesc* description, uint32_t id) {
 
 size_t aclmdlGetNumInputs(aclmdlDesc* description) { return input_count(model_of(description, "aclmdlGetNumInputs")); }
 size_t aclmdlGetNumOutputs(aclmdlDesc* description) {
-  model_of(description, "aclmdlGetNumOutputs");
-  return 1;
+  return model_of(description, "aclmdlGetNumOutputs").om.outputs.size();
 }
 
 size_t aclmdlGetInputSizeByIndex(aclmdlDesc* description, size_t index) {
@@ -246,9 +277,9 @@ size_t aclmdlGetInputSizeByIndex(aclmdlDesc* description, size_t index) {
   return port_bytes(model.om, input_at(model, index, kCall));
 }
 
-size_t aclmdlGetOutputSizeByIndex(aclmdlDesc* description, size_t) {
+size_t aclmdlGetOutputSizeByIndex(aclmdlDesc* description, size_t index) {
   const LoadedModel& model = model_of(description, "aclmdlGetOutputSizeByIndex");
-  return port_bytes(model.om, model.om.output);
+  return port_bytes(model.om, output_at(model, index, "aclmdlGetOutputSizeByIndex"));
 }
 
 aclError aclmdlGetInputDims(const aclmdlDesc* description, size_t index, aclmdlIODims* dims) {
@@ -256,11 +287,12 @@ aclError aclmdlGetInputDims(const aclmdlDesc* description, size_t index, aclmdlI
   return fill_dims(port.name, port.dims, dims);
 }
 
-aclError aclmdlGetOutputDims(const aclmdlDesc* description, size_t, aclmdlIODims* dims) {
+aclError aclmdlGetOutputDims(const aclmdlDesc* description, size_t index, aclmdlIODims* dims) {
   const LoadedModel& model = model_of(description, "aclmdlGetOutputDims");
-  ascend_stub::Shape shape = model.om.output.dims;
+  const OmPort& port = output_at(model, index, "aclmdlGetOutputDims");
+  ascend_stub::Shape shape = port.dims;
   shape[0] = model.om.batch;  // of the largest gear
-  return fill_dims(model.om.output.name, shape, dims);
+  return fill_dims(port.name, shape, dims);
 }
 
 const char* aclmdlGetInputNameByIndex(const aclmdlDesc* description, size_t index) {
@@ -269,16 +301,18 @@ const char* aclmdlGetInputNameByIndex(const aclmdlDesc* description, size_t inde
   return input_at(model, index, "aclmdlGetInputNameByIndex").name.c_str();
 }
 
-const char* aclmdlGetOutputNameByIndex(const aclmdlDesc* description, size_t) {
-  return model_of(description, "aclmdlGetOutputNameByIndex").om.output.name.c_str();
+const char* aclmdlGetOutputNameByIndex(const aclmdlDesc* description, size_t index) {
+  const char* call = "aclmdlGetOutputNameByIndex";
+  return output_at(model_of(description, call), index, call).name.c_str();
 }
 
 aclDataType aclmdlGetInputDataType(const aclmdlDesc* description, size_t index) {
   return type_of(input_at(model_of(description, "aclmdlGetInputDataType"), index, "aclmdlGetInputDataType"));
 }
 
-aclDataType aclmdlGetOutputDataType(const aclmdlDesc* description, size_t) {
-  return type_of(model_of(description, "aclmdlGetOutputDataType").om.output);
+aclDataType aclmdlGetOutputDataType(const aclmdlDesc* description, size_t index) {
+  const char* call = "aclmdlGetOutputDataType";
+  return type_of(output_at(model_of(description, call), index, call));
 }
 
 aclError aclmdlGetInputIndexByName(const aclmdlDesc* description, const char* name, size_t* index) {
@@ -369,21 +403,25 @@ aclError aclmdlExecuteAsync(uint32_t id, const aclmdlDataset* inputs, aclmdlData
   for (const OmPort& port : model.om.inputs) input_bytes.push_back(port_bytes(model.om, port));
   if (!model.om.gears.empty()) input_bytes.push_back(kGearInputBytes);
   const std::vector<Allocation*> sources = check_data_set(stub, input_set, input_bytes, "input");
-  const size_t output_bytes = port_bytes(model.om, model.om.output);
-  const std::vector<Allocation*> targets = check_data_set(stub, output_set, {output_bytes}, "output");
+  std::vector<size_t> output_bytes;
+  for (const OmPort& port : model.om.outputs) output_bytes.push_back(port_bytes(model.om, port));
+  const std::vector<Allocation*> targets = check_data_set(stub, output_set, output_bytes, "output");
 
-  Run run{&model, {}, {}, take_gear(model, input_set), stub.ms_per_batch};
+  Run run{&model, {}, {}, take_gear(model, input_set), stub.ms_per_batch, stub.computes};
   for (size_t i = 0; i < model.om.inputs.size(); ++i) {
     run.inputs.push_back({model.om.inputs[i], Memory::own(*sources[i], input_set.buffers[i]->memory), input_bytes[i]});
   }
-  run.output = {model.om.output, Memory::own(*targets[0], output_set.buffers[0]->memory), output_bytes};
+  for (size_t i = 0; i < model.om.outputs.size(); ++i) {
+    run.outputs.push_back(
+        {model.om.outputs[i], Memory::own(*targets[i], output_set.buffers[i]->memory), output_bytes[i]});
+  }
   const auto hold = [&](Allocation* allocation, bool writes) {
     ++(writes ? allocation->queued_writes : allocation->queued_reads);
     stream.held.emplace_back(allocation, writes);
     Memory::protect(*allocation);
   };
   for (Allocation* allocation : sources) hold(allocation, false);
-  hold(targets[0], true);
+  for (Allocation* allocation : targets) hold(allocation, true);
   ++model.queued[&stream];
   stream.running.push_back(&model);
   std::function<aclError()> faulty = faulty_run(stub);

@@ -1,4 +1,5 @@
-// The stub's atc: accepts what CANN's documentation describes for TensorFlow models and refuses everything else.
+// The stub's atc: accepts what CANN's documentation describes for TensorFlow and ONNX models and refuses everything
+// else.
 //
 // Environment: ASCEND_STUB_ATC=hang (never ends, with a child of its own), crash (dies in the middle), suffix (names
 // the model M_linux_x86_64.om as atc does for another host).
@@ -14,6 +15,8 @@
 #include <set>
 #include <sstream>
 
+#include "base/error.h"
+#include "exporters/op_graph.h"
 #include "interpreter.h"
 #include "om_file.h"
 
@@ -67,9 +70,10 @@ void check_options(const Options& options) {
   for (const char* name : {"--framework", "--model", "--output", "--soc_version"}) {
     if (value_of(options, name).empty()) throw AtcError{"E10007", std::string("[") + name + "] is required"};
   }
-  if (value_of(options, "--framework") != "3")
-    invalid("--framework", value_of(options, "--framework"), "The stub knows 3.");
-  check_choice(options, "--input_format", {"NCHW", "NHWC", "ND"});
+  check_choice(options, "--framework", {"3", "5"});
+  const bool is_onnx = value_of(options, "--framework") == "5";
+  check_choice(options, "--input_format",
+               is_onnx ? std::set<std::string>{"NCHW", "ND"} : std::set<std::string>{"NCHW", "NHWC", "ND"});
   check_choice(options, "--output_type", {"FP32", "FP16", "UINT8"});
   check_choice(options, "--precision_mode",
                {"force_fp16", "force_fp32", "must_keep_origin_dtype", "allow_mix_precision", "allow_fp32_to_fp16",
@@ -131,34 +135,54 @@ void check_node(const NodeDef& node) {
   }
 }
 
-// The inputs in the graph's order, with the shapes of --input_shape or of the placeholders themselves.
-std::vector<OmPort> find_inputs(const GraphDef& graph, const std::map<std::string, Shape>& shapes, bool has_gears) {
-  std::vector<OmPort> inputs;
+void check_onnx_node(const posefix::exporters::OpNode& node) {
+  const bool is_refused = (node.op == "ConvTranspose" &&
+                           (!node.attributes.contains("kernel_shape") || node.attributes.contains("output_shape"))) ||
+                          (node.op == "MaxPool" && node.outputs.size() != 1) || !node.text("auto_pad", "").empty();
+  if (is_refused) {
+    throw AtcError{"E19014", "Op [" + node.name + ", optype [" + node.op + "]]: an attribute is not supported"};
+  }
+}
+
+// An input as the model declares it; shape: -1 where it is open, empty if it is not known.
+using Declared = std::pair<std::string, Shape>;
+
+std::vector<Declared> declared_inputs(const GraphDef& graph) {
+  std::vector<Declared> inputs;
   for (const NodeDef& node : graph.nodes) {
     if (node.op != "Placeholder") continue;
-    const auto found = shapes.find(node.name);
-    const Attribute* declared = node.find("shape");
-    if (found == shapes.end() && (declared == nullptr || !declared->has_shape)) {
-      throw AtcError{"E10011", "The shape of the input " + node.name + " is unknown: give it in --input_shape"};
+    const Attribute* shape = node.find("shape");
+    inputs.emplace_back(node.name, shape != nullptr && shape->has_shape ? shape->shape : Shape{});
+  }
+  return inputs;
+}
+
+// The inputs in the model's order, with the shapes of --input_shape or of the model itself.
+std::vector<OmPort> find_inputs(const std::vector<Declared>& declared, const std::map<std::string, Shape>& shapes,
+                                bool has_gears) {
+  std::vector<OmPort> inputs;
+  for (const auto& [name, in_model] : declared) {
+    const auto found = shapes.find(name);
+    if (found == shapes.end() && in_model.empty()) {
+      throw AtcError{"E10011", "The shape of the input " + name + " is unknown: give it in --input_shape"};
     }
-    const Shape shape = found != shapes.end() ? found->second : declared->shape;
+    const Shape shape = found != shapes.end() ? found->second : in_model;
     for (size_t d = 0; d < shape.size(); ++d) {
       const bool is_gear = d == 0 && shape[d] == -1 && has_gears;
       if (shape[d] < 1 && !is_gear) {
-        throw AtcError{"E10011", "The shape of the input " + node.name + " is not fixed: give it in --input_shape"};
+        throw AtcError{"E10011", "The shape of the input " + name + " is not fixed: give it in --input_shape"};
       }
-      if (declared != nullptr && declared->has_shape && !declared->shape.empty()) {
-        const int64_t there = declared->shape.size() == shape.size() ? declared->shape[d] : 0;
-        if (there != -1 && there != shape[d]) {
-          throw AtcError{"E10019", "--input_shape of " + node.name + " does not fit the model"};
-        }
+      const int64_t there = in_model.size() == shape.size() ? in_model[d] : in_model.empty() ? -1 : 0;
+      if (there != -1 && there != shape[d]) {
+        throw AtcError{"E10019", "--input_shape of " + name + " does not fit the model"};
       }
     }
-    inputs.push_back({node.name, "f32", shape});
+    inputs.push_back({name, "f32", shape});
   }
   for (const auto& [name, shape] : shapes) {
-    const NodeDef* node = graph.find(name);
-    if (node == nullptr || node->op != "Placeholder") {
+    const bool is_known =
+        std::any_of(declared.begin(), declared.end(), [&](const Declared& d) { return d.first == name; });
+    if (!is_known) {
       throw AtcError{"E10016", "Opname [" + name + "] specified in --input_shape is not found in the model"};
     }
   }
@@ -213,8 +237,57 @@ Shape infer_output(const GraphDef& graph, const OmFile& om, int64_t batch) {
     value.floats.assign(static_cast<size_t>(count), 0.0F);
     placeholders[input.name] = std::move(value);
   }
-  const std::string node = om.output.name.substr(0, om.output.name.find(':'));
-  return execute(graph, placeholders, node, Mode::kShapes).shape;
+  const std::string& name = om.outputs.at(0).name;
+  return execute(graph, placeholders, name.substr(0, name.find(':')), Mode::kShapes).shape;
+}
+
+void compile_graphdef(const Options& options, OmFile& om) {
+  GraphDef graph;
+  try {
+    graph = parse_graphdef(om.graph);
+  } catch (const std::exception& error) {
+    throw AtcError{"E19005", std::string("Failed to parse the model: ") + error.what()};
+  }
+  for (const NodeDef& node : graph.nodes) check_node(node);
+  const std::string out = value_of(options, "--out_nodes");
+  const std::string node = out.substr(0, out.find(':'));
+  if (out != node + ":0" || graph.find(node) == nullptr) {
+    throw AtcError{"E10016", "Opname [" + out + "] specified in --out_nodes is not found in the model"};
+  }
+  om.inputs = find_inputs(declared_inputs(graph), parse_input_shape(value_of(options, "--input_shape")),
+                          options.contains("--dynamic_batch_size"));
+  set_batches(options, om);
+  om.outputs = {{out, "f32", {}}};
+  try {
+    for (const int64_t gear : om.gears.empty() ? std::vector<int64_t>{om.batch} : om.gears) {
+      om.outputs[0].dims = infer_output(graph, om, gear);
+    }
+  } catch (const std::exception& error) {
+    throw AtcError{"E89999", std::string("infer shape failed: ") + error.what()};
+  }
+}
+
+// Without --out_nodes the model's own outputs: coords [B,K,2] and spread [B,K].
+void compile_onnx(const Options& options, OmFile& om) {
+  posefix::exporters::OpGraph graph;
+  try {
+    graph = posefix::exporters::parse_onnx(om.graph, "the model");
+  } catch (const posefix::Error& error) {
+    throw AtcError{"E19005", std::string("Failed to parse the model: ") + error.what()};
+  }
+  for (const posefix::exporters::OpNode& node : graph.nodes) check_onnx_node(node);
+  if (options.contains("--out_nodes")) invalid("--out_nodes", value_of(options, "--out_nodes"), "The stub takes all.");
+  std::vector<Declared> declared;
+  for (const posefix::exporters::OpInput& input : graph.inputs) declared.emplace_back(input.name, input.shape);
+  om.inputs = find_inputs(declared, parse_input_shape(value_of(options, "--input_shape")),
+                          options.contains("--dynamic_batch_size"));
+  set_batches(options, om);
+  if (graph.outputs != std::vector<std::string>{"coords", "spread"}) {
+    throw AtcError{"E89999", "infer shape failed: the stub runs models with the outputs coords and spread"};
+  }
+  const int64_t joints = om.inputs.back().dims.at(1);
+  om.outputs = {{"coords", "f32", {om.batch, joints, 2}}, {"spread", "f32", {om.batch, joints}}};
+  om.is_onnx = true;
 }
 
 OmFile compile(const Options& options, const std::string& command) {
@@ -223,34 +296,19 @@ OmFile compile(const Options& options, const std::string& command) {
   om.graph = {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   om.soc = value_of(options, "--soc_version");
   om.command = command;
-  GraphDef graph;
-  try {
-    graph = parse_graphdef(om.graph);
-  } catch (const std::exception& error) {
-    throw AtcError{"E19005", std::string("Failed to parse the model: ") + error.what()};
+  if (value_of(options, "--framework") == "5") {
+    compile_onnx(options, om);
+  } else {
+    compile_graphdef(options, om);
   }
-  for (const NodeDef& node : graph.nodes) check_node(node);
-  om.output.name = value_of(options, "--out_nodes");
-  const std::string node = om.output.name.substr(0, om.output.name.find(':'));
-  if (om.output.name != node + ":0" || graph.find(node) == nullptr) {
-    throw AtcError{"E10016", "Opname [" + om.output.name + "] specified in --out_nodes is not found in the model"};
+  for (OmPort& output : om.outputs) {
+    output.dtype = value_of(options, "--output_type", "FP32") == "FP16" ? "f16" : "f32";
+    if (!om.gears.empty()) output.dims.at(0) = -1;
   }
-  const bool has_gears = options.contains("--dynamic_batch_size");
-  om.inputs = find_inputs(graph, parse_input_shape(value_of(options, "--input_shape")), has_gears);
-  set_batches(options, om);
-  om.output.dtype = value_of(options, "--output_type", "FP32") == "FP16" ? "f16" : "f32";
   if (options.contains("--insert_op_conf")) {
     if (value_of(options, "--input_format") != "NHWC") invalid("--input_format", "ND", "AIPP needs NHWC or NCHW.");
     apply_aipp(value_of(options, "--insert_op_conf"), om);
   }
-  try {
-    for (const int64_t gear : om.gears.empty() ? std::vector<int64_t>{om.batch} : om.gears) {
-      om.output.dims = infer_output(graph, om, gear);
-    }
-  } catch (const std::exception& error) {
-    throw AtcError{"E89999", std::string("infer shape failed: ") + error.what()};
-  }
-  if (has_gears) om.output.dims.at(0) = -1;
   return om;
 }
 

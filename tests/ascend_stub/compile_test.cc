@@ -128,7 +128,7 @@ TEST_F(AscendCompile, CompiledModelRunsWithItsSidecar) {
       EXPECT_TRUE(result.is_compiled);
       EXPECT_THAT(log, HasSubstr("ATC run success"));
       EXPECT_THAT(files(), UnorderedElementsAre("posefix.om", "posefix.om.json", "posefix.pb"));
-      const auto sidecar = posefix::plan::read_om_sidecar(folder_.path() / "posefix.om.json");
+      const auto sidecar = posefix::runtime::ascend::read_om_sidecar(folder_.path() / "posefix.om.json");
       EXPECT_EQ(sidecar.atc_version, "stub-1.0");
       EXPECT_EQ(sidecar.soc, "Ascend310P3");
       EXPECT_EQ(sidecar.skeleton_yaml, "name: three\n");
@@ -174,9 +174,9 @@ TEST_F(AscendCompile, WithoutAtcTheScriptDoesItElsewhere) {
   use_atc();
   const auto run = posefix::compiler::ascend::run_child(folder_.path() / "posefix.atc.sh", {}, "/", 60, {});
   EXPECT_EQ(run.exit_code, 0) << run.output;
-  const auto sidecar = posefix::plan::read_om_sidecar(folder_.path() / "posefix.om.json");
+  const auto sidecar = posefix::runtime::ascend::read_om_sidecar(folder_.path() / "posefix.om.json");
   EXPECT_EQ(sidecar.om_bytes, fs::file_size(om()));
-  posefix::plan::check_om_digest(sidecar, om());
+  posefix::runtime::ascend::check_om_digest(sidecar, om());
 }
 
 TEST_F(AscendCompile, RefusalsAreExplained) {

@@ -50,13 +50,14 @@ std::string ints(const std::string& name, const std::vector<int32_t>& values) {
 }
 std::string scalar(const std::string& name, float value) { return constant<float>(name, 1, {value}, true); }
 
-std::filesystem::path write(const std::filesystem::path& folder, const OmFile& om, posefix::plan::OmSidecar sidecar) {
+std::filesystem::path write(const std::filesystem::path& folder, const OmFile& om,
+                            posefix::runtime::ascend::OmSidecar sidecar) {
   const std::filesystem::path path = folder / "M.om";
   const std::string text = encode_om(om);
   posefix::write_file_atomically(path, text);
   sidecar.om_bytes = text.size();
   sidecar.om_sha256 = posefix::sha256_hex(std::as_bytes(std::span(text)));
-  posefix::plan::write_om_sidecar(posefix::plan::sidecar_path(path), sidecar);
+  posefix::runtime::ascend::write_om_sidecar(posefix::runtime::ascend::sidecar_path(path), sidecar);
   return path;
 }
 
@@ -94,14 +95,14 @@ OmFile tiny_om(const TinyModel& model) {
   om.inputs = {{"Placeholder", model.image_dtype, {first, model.height, model.width, 3}},
                {"Placeholder_2", "f32", {first, model.joints, 2}},
                {"Placeholder_4", "f32", {first, model.joints}}};
-  om.output = {"mul_15:0", model.output_dtype, {first, model.joints, 2}};
+  om.outputs = {{"mul_15:0", model.output_dtype, {first, model.joints, 2}}};
   if (model.image_dtype == "u8") om.aipp_mean = {kMeanBgr[0], kMeanBgr[1], kMeanBgr[2]};
   om.graph = tiny_graph(model.joints);
   return om;
 }
 
-posefix::plan::OmSidecar tiny_sidecar(const TinyModel& model) {
-  posefix::plan::OmSidecar sidecar;
+posefix::runtime::ascend::OmSidecar tiny_sidecar(const TinyModel& model) {
+  posefix::runtime::ascend::OmSidecar sidecar;
   sidecar.is_dynamic = model.batches.size() > 1;
   sidecar.batches = model.batches;
   const int64_t first = sidecar.is_dynamic ? -1 : model.batches.front();

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "om_file.h"
-#include "plan/om_sidecar.h"
+#include "runtime/backends/ascend/om_sidecar.h"
 
 namespace ascend_stub {
 
@@ -27,7 +27,7 @@ std::string tiny_graph(int64_t joints);
 // A node to append to a graph's bytes: Conv2D and the like get `padding`, and explicit paddings if asked.
 std::string extra_node(const std::string& op, const std::string& padding = {}, bool has_explicit_paddings = false);
 OmFile tiny_om(const TinyModel& model);
-posefix::plan::OmSidecar tiny_sidecar(const TinyModel& model);
+posefix::runtime::ascend::OmSidecar tiny_sidecar(const TinyModel& model);
 // Writes M.om and M.om.json into `folder`; returns the path of M.om.
 std::filesystem::path write_tiny(const std::filesystem::path& folder, const TinyModel& model);
 

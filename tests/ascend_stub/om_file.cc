@@ -21,10 +21,12 @@ std::string encode_om(const OmFile& om) {
   json["command"] = om.command;
   json["gears"] = om.gears;
   json["batch"] = om.batch;
-  json["output"] = encode(om.output);
+  json["is_onnx"] = om.is_onnx;
   json["aipp_mean"] = om.aipp_mean;
   json["inputs"] = nlohmann::json::array();
   for (const OmPort& port : om.inputs) json["inputs"].push_back(encode(port));
+  json["outputs"] = nlohmann::json::array();
+  for (const OmPort& port : om.outputs) json["outputs"].push_back(encode(port));
   const std::string text = json.dump();
   const uint64_t size = text.size();
   std::string bytes(kMagic);
@@ -43,9 +45,10 @@ OmFile decode_om(std::string_view bytes) {
   om.command = json.at("command");
   om.gears = json.at("gears").get<std::vector<int64_t>>();
   om.batch = json.at("batch");
-  om.output = decode(json.at("output"));
+  om.is_onnx = json.at("is_onnx");
   om.aipp_mean = json.at("aipp_mean").get<std::vector<double>>();
   for (const nlohmann::json& port : json.at("inputs")) om.inputs.push_back(decode(port));
+  for (const nlohmann::json& port : json.at("outputs")) om.outputs.push_back(decode(port));
   om.graph = bytes.substr(kHeaderBytes + size);
   return om;
 }

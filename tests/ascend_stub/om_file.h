@@ -3,7 +3,7 @@
 //   offset 0  8 bytes "STUBOM\r\n"
 //          8  u64     N, length of the JSON
 //         16  N bytes JSON: what atc worked out (below)
-//       16+N          the frozen GraphDef
+//       16+N          the model: a frozen GraphDef, or an ONNX file
 #pragma once
 
 #include <cstdint>
@@ -27,9 +27,10 @@ struct OmFile {
   std::vector<int64_t> gears;  // empty: fixed
   int64_t batch = 0;           // largest
   std::vector<OmPort> inputs;
-  OmPort output;                  // name as out_nodes: "mul_15:0"
+  std::vector<OmPort> outputs;    // names as in out_nodes: "mul_15:0"; of ONNX its own
   std::vector<double> aipp_mean;  // per channel, of the first input; empty without AIPP
-  std::string graph;              // bytes
+  bool is_onnx = false;
+  std::string graph;  // bytes
 };
 
 std::string encode_om(const OmFile& om);

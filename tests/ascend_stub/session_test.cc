@@ -193,7 +193,7 @@ std::string opening_error(const std::filesystem::path& om, ErrorCode code, const
 TEST(AscendBadInput, SidecarThatIsMissingForeignOrOfAnotherModel) {
   const TemporaryFolder folder;
   const auto om = write_tiny(folder.path(), {});
-  const auto json = posefix::plan::sidecar_path(om);
+  const auto json = posefix::runtime::ascend::sidecar_path(om);
   posefix::write_file_atomically(om, posefix::read_file(om) + "x");
   EXPECT_THAT(opening_error(om, ErrorCode::kBadInput), HasSubstr("belongs to another model"));
   posefix::write_file_atomically(json, "{\"format\": \"other\", \"version\": 1}");
@@ -209,13 +209,13 @@ TEST(AscendBadInput, SidecarThatIsMissingForeignOrOfAnotherModel) {
 TEST(AscendBadInput, DescriptionThatDiffersGivesATable) {
   const TemporaryFolder folder;
   const auto om = write_tiny(folder.path(), {.joints = 4});
-  const auto json = posefix::plan::sidecar_path(om);
-  const auto true_sidecar = posefix::plan::read_om_sidecar(json);
+  const auto json = posefix::runtime::ascend::sidecar_path(om);
+  const auto true_sidecar = posefix::runtime::ascend::read_om_sidecar(json);
   auto sidecar = tiny_sidecar({.height = 64, .batches = {1, 2, 4}});
   sidecar.inputs[1].name = "pose";
   sidecar.om_sha256 = true_sidecar.om_sha256;
   sidecar.om_bytes = true_sidecar.om_bytes;
-  posefix::plan::write_om_sidecar(json, sidecar);
+  posefix::runtime::ascend::write_om_sidecar(json, sidecar);
   EXPECT_THAT(
       opening_error(om, ErrorCode::kBadInput),
       AllOf(HasSubstr("input image shape"), HasSubstr("[-1, 64, 24, 3]"), HasSubstr("[4, 32, 24, 3]"),
@@ -225,10 +225,15 @@ TEST(AscendBadInput, DescriptionThatDiffersGivesATable) {
 TEST(AscendBadInput, AnotherSoc) {
   const TemporaryFolder folder;
   const auto om = write_tiny(folder.path(), {});
-  auto sidecar = posefix::plan::read_om_sidecar(posefix::plan::sidecar_path(om));
+  auto sidecar = posefix::runtime::ascend::read_om_sidecar(posefix::runtime::ascend::sidecar_path(om));
   sidecar.soc = "Ascend910B3";
-  posefix::plan::write_om_sidecar(posefix::plan::sidecar_path(om), sidecar);
+  posefix::runtime::ascend::write_om_sidecar(posefix::runtime::ascend::sidecar_path(om), sidecar);
   EXPECT_THAT(opening_error(om, ErrorCode::kBadInput), AllOf(HasSubstr("Ascend910B3"), HasSubstr("Ascend310P3")));
+  // A model and a sidecar that agree, on another chip: said before the driver fails to load it.
+  const auto good = write_tiny(folder.path(), {});
+  const Environment other("ASCEND_STUB_SOC", "Ascend310B4");
+  EXPECT_THAT(opening_error(good, ErrorCode::kBadInput),
+              HasSubstr("compiled for Ascend310P3, this device is Ascend310B4"));
 }
 
 TEST(AscendBadInput, Devices) {

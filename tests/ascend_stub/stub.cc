@@ -52,6 +52,7 @@ void Stub::configure() {
   soc = environment("ASCEND_STUB_SOC", "Ascend310P3");
   devices = std::atoll(environment("ASCEND_STUB_DEVICES", "1").c_str());
   ms_per_batch = std::atoll(environment("ASCEND_STUB_MS_PER_BATCH", "0").c_str());
+  computes = environment("ASCEND_STUB_COMPUTE", "1") != "0";
   fault_ = environment("ASCEND_STUB_FAULT", "");
   fault_at_ = 1;
   calls_.clear();

@@ -5,6 +5,7 @@
 //   ASCEND_STUB_SOC=Ascend310P3     what aclrtGetSocName says
 //   ASCEND_STUB_DEVICES=1           number of devices
 //   ASCEND_STUB_MS_PER_BATCH=20     a run takes this long at least
+//   ASCEND_STUB_COMPUTE=0           answers are zeros, inputs unread: takes none of the host's time, for measurements
 //   ASCEND_STUB_FAULT=WHAT[:N]      the Nth (default first) call fails: init, set_device, malloc, malloc_host, load;
 //                                   execute (507011 when synchronised), hang (never ends), lost (507010 from then on)
 #pragma once
@@ -23,6 +24,7 @@
 
 #include "memory.h"
 #include "om_file.h"
+#include "onnx_model.h"
 #include "rules.h"
 #include "runtime/backends/ascend/acl.h"
 
@@ -38,8 +40,9 @@ struct LoadedModel {
   uint32_t id = 0;
   Context* context = nullptr;
   OmFile om;
-  GraphDef graph;
-  std::map<void*, int> queued;  // stream -> runs that were not synchronised
+  GraphDef graph;                   // of a GraphDef
+  std::shared_ptr<OnnxModel> onnx;  // of an ONNX file
+  std::map<void*, int> queued;      // stream -> runs that were not synchronised
 };
 
 // A queue of work and the thread that does it. The thread is detached: one that hangs must not keep the process.
@@ -110,6 +113,7 @@ class Stub {
   std::string soc;
   int64_t devices = 1;
   int64_t ms_per_batch = 0;
+  bool computes = true;
   std::set<int32_t> set_devices;
   Memory memory;
   std::map<uint32_t, std::unique_ptr<LoadedModel>> models;

@@ -1,5 +1,5 @@
-// docs/ascend.md, run word for word against the stand-in for CANN: the data tree of the original project, training,
-// freezing, atc, inference, and the answers beside the CPU's.
+// docs/ascend.md, run word for word against the stand-ins for CANN and torch_npu: the data tree of the original
+// project, training, freezing, atc, inference, and the answers beside the CPU's.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -34,6 +34,8 @@ class AscendChain : public ::testing::Test {
                                          ASCEND_STUB_DIR, ::getenv("PATH"));
     ::setenv("PATH", path.c_str(), 1);
     ::setenv("POSEFIX_ACL_LIBRARY_DIR", ASCEND_STUB_DIR "/lib", 1);
+    ::setenv("POSEFIX_NPU_LIBRARY", FAKE_NPU_DIR "/libfake_npu.so", 1);
+    ::setenv("POSEFIX_HCCL_LIBRARY", FAKE_NPU_DIR "/libfake_hccl.so", 1);
     make_data_tree();
   }
   void TearDown() override { fs::remove_all(folder_); }
@@ -83,6 +85,16 @@ std::vector<std::string> shell_blocks(const fs::path& page) {
   return blocks;
 }
 
+// The lines of a page that show atc's command, as it is printed.
+std::vector<std::string> atc_lines(const fs::path& page) {
+  std::vector<std::string> lines;
+  std::ifstream stream(page);
+  for (std::string line; std::getline(stream, line);) {
+    if (line.starts_with("    atc ")) lines.push_back(line.substr(line.find('a')));
+  }
+  return lines;
+}
+
 // Largest distance in x or y between two results, which must have the same entries.
 double worst_difference_px(const fs::path& a, const fs::path& b) {
   const json first = json::parse(read_file(a));
@@ -102,11 +114,13 @@ double worst_difference_px(const fs::path& a, const fs::path& b) {
 TEST_F(AscendChain, ThePageRunsWordForWord) {
   const std::vector<std::string> blocks = shell_blocks(posefix::project_folder() / "docs/ascend.md");
   ASSERT_GE(blocks.size(), 9U);
+  std::string output;
   for (const std::string& block : blocks) {
     SCOPED_TRACE(block);
     std::string command = block;
 #if !POSEFIX_TORCH
     // Built without LibTorch there is no training; fresh weights stand in for its result.
+    if (command.find("--device npu") != std::string::npos) continue;
     if (const size_t train = command.find("posefix train"); train != std::string::npos) {
       command = command.substr(0, train) + "posefix init --config posefix.yaml --out run/last.safetensors\n";
       fs::create_directory(folder_ / "run");
@@ -114,11 +128,20 @@ TEST_F(AscendChain, ThePageRunsWordForWord) {
 #endif
     const auto result = shell(command);
     ASSERT_EQ(result.exit_code, 0) << result.output;
+    output += result.output;
   }
+  const std::vector<std::string> commands = atc_lines(posefix::project_folder() / "docs/ascend.md");
+  EXPECT_EQ(commands.size(), 1U);
+  for (const std::string& command : commands) EXPECT_THAT(output, HasSubstr("\n" + command + "\n"));
   for (const char* result : {"result_npu.json", "result_gears.json", "result_bytes.json"}) {
     SCOPED_TRACE(result);
     EXPECT_LT(worst_difference_px(folder_ / result, folder_ / "result_cpu.json"), 0.05);
   }
+#if POSEFIX_TORCH
+  const std::string trained = read_file(folder_ / "run/last.safetensors");
+  EXPECT_TRUE(read_file(folder_ / "run_npu/last.safetensors") == trained);
+  EXPECT_TRUE(fs::exists(folder_ / "run_two/last.safetensors"));
+#endif
   EXPECT_EQ(read_file(folder_ / "posefix.om.json").find("\"sha256\": \"\""), std::string::npos);
 }
 
@@ -131,6 +154,8 @@ TEST_F(AscendChain, GoldenNetworkGivesTheCpusCoordinates) {
   const auto result =
       shell(fmt::format("posefix compile {0} --target ascend:310P3 --batch 1,3,8 --out m.om\n"
                         "posefix compile {0} --target cpu --out m.plan\n"
+                        "posefix compile {0} --target ascend:310P3 --batch 1,3,8 --via onnx --out onnx.om\n"
+                        "posefix refine onnx.om {1} --out onnx.json\n"
                         "posefix refine m.om {1} --out om.json\n"
                         "POSEFIX_ACL_LIBRARY_DIR={2}/lib_old ASCEND_STUB_RUN_MODE=device posefix refine m.om {1} "
                         "--no-flip --out one.json\n"
@@ -138,7 +163,31 @@ TEST_F(AscendChain, GoldenNetworkGivesTheCpusCoordinates) {
                         pb.string(), refine, ASCEND_STUB_DIR));
   ASSERT_EQ(result.exit_code, 0) << result.output;
   EXPECT_LT(worst_difference_px(folder_ / "om.json", folder_ / "cpu.json"), 0.05);
+  EXPECT_LT(worst_difference_px(folder_ / "onnx.json", folder_ / "cpu.json"), 0.05);
   EXPECT_GT(worst_difference_px(folder_ / "one.json", folder_ / "cpu.json"), 0.05);  // without the flip test
+}
+
+// What atc would need is written either way; it is a success only where nothing else was asked for.
+TEST_F(AscendChain, WithoutAtcOnlyEmittingSucceeds) {
+  const fs::path pb = posefix::project_folder() / "tests/golden/frozen/r50_w16_256x192_restricted.pb";
+  for (const char* via : {"pb", "onnx"}) {
+    const std::string compile = fmt::format("PATH=/usr/bin:/bin {} compile {} --target ascend:310P3 --via {} --out ",
+                                            POSEFIX_PROGRAM, pb.string(), via);
+    const auto wanted = shell(compile + "wanted.om");
+    EXPECT_EQ(wanted.exit_code, 1) << wanted.output;
+    EXPECT_THAT(wanted.output, AllOf(HasSubstr("atc was not found"), HasSubstr("wanted.atc.sh")));
+    const auto emitted = shell(compile + "emitted.om --emit-only");
+    EXPECT_EQ(emitted.exit_code, 0) << emitted.output;
+    for (const char* stem : {"wanted", "emitted"}) {
+      EXPECT_FALSE(fs::exists(folder_ / fmt::format("{}.om", stem)));
+      for (const std::string ending : {"om.json", "atc.sh", via}) {
+        EXPECT_TRUE(fs::exists(folder_ / fmt::format("{}.{}", stem, ending))) << ending;
+      }
+    }
+    const auto later = shell("./emitted.atc.sh && posefix inspect emitted.om");
+    EXPECT_EQ(later.exit_code, 0) << later.output;
+    fs::remove(folder_ / "emitted.om");
+  }
 }
 
 TEST_F(AscendChain, FaultsEndTheCommandAndLeaveNoFile) {

@@ -19,6 +19,7 @@ namespace posefix::compiler::ascend {
 namespace {
 
 namespace fs = std::filesystem;
+using runtime::ascend::OmSidecar;
 
 // Both spellings: the operator of a frozen TensorFlow graph and that of an ONNX model.
 constexpr const char* kKeepDtype = "OpType::Conv2DBackpropInput\nOpType::Conv2DTranspose\n";
@@ -95,8 +96,8 @@ AtcRequest request_of(const FrozenNetwork& network, const OmOptions& options, co
   return request;
 }
 
-plan::OmSidecar sidecar_of(const FrozenNetwork& network, const OmOptions& options, const AtcRequest& request) {
-  plan::OmSidecar sidecar;
+OmSidecar sidecar_of(const FrozenNetwork& network, const OmOptions& options, const AtcRequest& request) {
+  OmSidecar sidecar;
   sidecar.soc = request.soc;
   sidecar.precision = precision_name(options.precision);
   sidecar.batches = options.batches;
@@ -150,14 +151,14 @@ sed -i -e "s/\"sha256\": \"[0-9a-f]*\"/\"sha256\": \"$digest\"/" -e "s/\"bytes\"
 
 OmResult emit(const FrozenNetwork& network, const OmOptions& options, const fs::path& om, const AtcRequest& request,
               const Names& names) {
-  const plan::OmSidecar sidecar = sidecar_of(network, options, request);
+  const OmSidecar sidecar = sidecar_of(network, options, request);
   OmResult result{false, sidecar.atc_command, {}};
   const fs::path folder = om.parent_path();
   for (const auto& [name, text] : input_files(network, options, names)) {
     write_file_atomically(folder / name, text);
     result.written.push_back(folder / name);
   }
-  plan::write_om_sidecar(folder / names.sidecar(), sidecar);
+  runtime::ascend::write_om_sidecar(folder / names.sidecar(), sidecar);
   result.written.push_back(folder / names.sidecar());
   const fs::path script = folder / names.script();
   write_file_atomically(script, script_text(names, sidecar.atc_command));
@@ -256,7 +257,7 @@ OmResult compile_om(const FrozenNetwork& network, const OmOptions& options, cons
     throw failed("{} compiled for {} although {} was asked for; it is of another CANN version", atc->string(), info.soc,
                  request.soc);
   }
-  plan::OmSidecar sidecar = sidecar_of(network, options, request);
+  OmSidecar sidecar = sidecar_of(network, options, request);
   sidecar.atc_version = info.atc_version;
   {
     const std::shared_ptr<const MappedFile> file = MappedFile::open(compiled);
@@ -267,7 +268,7 @@ OmResult compile_om(const FrozenNetwork& network, const OmOptions& options, cons
   fs::rename(work.path() / names.model, folder / names.model);
   // Between these two steps a reader sees a model and a sidecar that do not belong together, and is told so.
   fs::rename(compiled, om);
-  plan::write_om_sidecar(folder / names.sidecar(), sidecar);
+  runtime::ascend::write_om_sidecar(folder / names.sidecar(), sidecar);
   return {true, sidecar.atc_command, {om, folder / names.sidecar(), folder / names.model}};
 }
 

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "compiler/ascend/atc.h"
-#include "plan/om_sidecar.h"
+#include "runtime/backends/ascend/om_sidecar.h"
 
 namespace posefix::compiler::ascend {
 

@@ -30,8 +30,8 @@ int32_t timeout_from_environment() {
   throw bad_input("$POSEFIX_ASCEND_TIMEOUT_MS must be a positive number of milliseconds, found '{}'", text);
 }
 
-plan::OmSidecar read_checked_sidecar(const std::filesystem::path& om) {
-  const std::filesystem::path json = plan::sidecar_path(om);
+OmSidecar read_checked_sidecar(const std::filesystem::path& om) {
+  const std::filesystem::path json = sidecar_path(om);
   MappedFile::open(om);  // a missing model before a missing sidecar
   if (!std::filesystem::exists(json)) {
     throw bad_input(
@@ -39,12 +39,12 @@ plan::OmSidecar read_checked_sidecar(const std::filesystem::path& om) {
         "one with: posefix inspect {} --write-sidecar",
         om.string(), json.string(), om.string());
   }
-  plan::OmSidecar sidecar = plan::read_om_sidecar(json);
-  plan::check_om_digest(sidecar, om);
+  OmSidecar sidecar = read_om_sidecar(json);
+  check_om_digest(sidecar, om);
   return sidecar;
 }
 
-ModelInfo info_of(const plan::OmSidecar& sidecar) {
+ModelInfo info_of(const OmSidecar& sidecar) {
   return {sidecar.height(),    sidecar.width(),
           sidecar.joints(),    sidecar.heatmap_stride,
           sidecar.precision,   "ascend",
@@ -54,14 +54,14 @@ ModelInfo info_of(const plan::OmSidecar& sidecar) {
 
 class AscendSession : public Session {
  public:
-  AscendSession(const std::filesystem::path& om, plan::OmSidecar sidecar, const SessionOptions& options)
+  AscendSession(const std::filesystem::path& om, OmSidecar sidecar, const SessionOptions& options)
       : sidecar_(std::move(sidecar)),
         info_(info_of(sidecar_)),
         timeout_ms_(timeout_from_environment()),
         device_(device_id(options.device)),
-        model_(device_, om.string()) {
+        model_(load(om)) {
     const ModelDescription description = describe(device_, model_);
-    check_description(description, sidecar_, device_.soc(), om.string());
+    check_description(description, sidecar_, om.string());
     for (std::unique_ptr<Slot>& slot : slots_) {
       slot = std::make_unique<Slot>(device_, model_, description, sidecar_);
     }
@@ -113,6 +113,17 @@ class AscendSession : public Session {
   }
 
  private:
+  // The driver's own refusal of another chip's model says little.
+  Model load(const std::filesystem::path& om) const {
+    if (!device_.soc().empty() && !sidecar_.soc.empty() && device_.soc() != sidecar_.soc) {
+      throw bad_input(
+          "{}: the model was compiled for {}, this device is {}; compile it again: posefix compile ... --target "
+          "ascend:{}",
+          om.string(), sidecar_.soc, device_.soc(), device_.soc());
+    }
+    return Model(device_, om.string());
+  }
+
   struct Pending {
     int64_t size = 0;
     RefinedBatch output;
@@ -142,7 +153,7 @@ class AscendSession : public Session {
     device_.acl().aclGetRecentErrMsg();  // what the sync adds would be read with the next error
   }
 
-  plan::OmSidecar sidecar_;
+  OmSidecar sidecar_;
   ModelInfo info_;
   int32_t timeout_ms_;
   Device device_;  // the members below are given back before it, in its context
@@ -159,11 +170,11 @@ std::unique_ptr<Session> open_ascend(const std::filesystem::path& om, const Sess
   return std::make_unique<AscendSession>(om, read_checked_sidecar(om), options);
 }
 
-plan::OmSidecar describe_om(const std::filesystem::path& om, const std::string& device_name) {
+OmSidecar describe_om(const std::filesystem::path& om, const std::string& device_name) {
   const std::shared_ptr<const MappedFile> file = MappedFile::open(om);
   const Device device(device_id(device_name));
   const Model model(device, om.string());
-  plan::OmSidecar sidecar = sidecar_of(describe(device, model), om.string());
+  OmSidecar sidecar = sidecar_of(describe(device, model), om.string());
   sidecar.om_sha256 = sha256_hex(file->bytes());
   sidecar.om_bytes = file->bytes().size();
   sidecar.soc = device.soc();

@@ -11,7 +11,7 @@
 #include <filesystem>
 #include <memory>
 
-#include "plan/om_sidecar.h"
+#include "runtime/backends/ascend/om_sidecar.h"
 #include "runtime/session.h"
 
 namespace posefix::runtime::ascend {
@@ -26,6 +26,6 @@ std::unique_ptr<Session> open_ascend(const std::filesystem::path& om, const Sess
 
 // A sidecar made from the model's own description, for a model that came without one: names, types, shapes, gears and
 // digest. The caller sets mean_bgr, config_yaml, skeleton_yaml. Loads the model on the device.
-plan::OmSidecar describe_om(const std::filesystem::path& om, const std::string& device);
+OmSidecar describe_om(const std::filesystem::path& om, const std::string& device);
 
 }  // namespace posefix::runtime::ascend

@@ -38,7 +38,7 @@ DType dtype_of(aclDataType type, const std::string& om, const std::string& name)
 }
 
 // Bytes of the largest batch.
-size_t bytes_of(const plan::OmTensor& tensor, int64_t largest_batch) {
+size_t bytes_of(const OmTensor& tensor, int64_t largest_batch) {
   Shape shape = tensor.shape;
   shape[0] = largest_batch;
   return static_cast<size_t>(element_count(shape)) * dtype_size(tensor.dtype);
@@ -50,7 +50,7 @@ class Table {
   void compare(const std::string& what, const std::string& expected, const std::string& found) {
     if (expected != found) rows_ += fmt::format("\n  {:<28} {:<28} {}", what, expected, found);
   }
-  void compare_tensor(const std::string& side, const plan::OmTensor& expected, const ModelTensor& found,
+  void compare_tensor(const std::string& side, const OmTensor& expected, const ModelTensor& found,
                       int64_t largest_batch) {
     const std::string what = fmt::format("{} {}", side, expected.role);
     const bool is_output = side == "output";
@@ -109,8 +109,7 @@ ModelDescription describe(const Device& device, const Model& model) {
   return result;
 }
 
-void check_description(const ModelDescription& found, const plan::OmSidecar& expected, const std::string& device_soc,
-                       const std::string& om) {
+void check_description(const ModelDescription& found, const OmSidecar& expected, const std::string& om) {
   Table table;
   const int64_t largest = expected.batches.back();
   table.compare("inputs", std::to_string(expected.inputs.size()), std::to_string(found.inputs.size()));
@@ -127,22 +126,20 @@ void check_description(const ModelDescription& found, const plan::OmSidecar& exp
   const std::string fixed = "fixed";
   table.compare("gears", expected.is_dynamic ? fmt::format("{}", fmt::join(expected.batches, ",")) : fixed,
                 found.gear_input >= 0 ? fmt::format("{}", fmt::join(found.gears, ",")) : fixed);
-  if (!device_soc.empty() && !expected.soc.empty()) table.compare("SOC (model | device)", expected.soc, device_soc);
   if (table.rows().empty()) return;
   throw bad_input(
-      "{0}: the model and its sidecar {1} do not agree, or it was compiled for another device:\n"
+      "{0}: the model and its sidecar {1} do not agree:\n"
       "  {2:<28} {3:<28} {4}{5}\nCompile it again (posefix compile ... --target ascend:{6}), or write a sidecar for it "
       "with: posefix inspect {0} --write-sidecar",
-      om, plan::sidecar_path(om).string(), "", "sidecar", "found", table.rows(),
-      device_soc.empty() ? expected.soc : device_soc);
+      om, sidecar_path(om).string(), "", "sidecar", "found", table.rows(), expected.soc);
 }
 
-plan::OmSidecar sidecar_of(const ModelDescription& found, const std::string& om) {
-  plan::OmSidecar sidecar;
+OmSidecar sidecar_of(const ModelDescription& found, const std::string& om) {
+  OmSidecar sidecar;
   sidecar.is_dynamic = found.gear_input >= 0;
   sidecar.batches = found.gears;
   for (const ModelTensor& tensor : found.inputs) {
-    plan::OmTensor input{"", tensor.name, dtype_of(tensor.type, om, tensor.name), "", "", tensor.shape};
+    OmTensor input{"", tensor.name, dtype_of(tensor.type, om, tensor.name), "", "", tensor.shape};
     const size_t rank = tensor.shape.size();
     input.role = rank == 4 ? "image" : rank == 3 ? "pose" : "valid";
     input.layout = rank == 4 ? (tensor.shape.back() == 3 ? "NHWC" : "NCHW") : rank == 3 ? "BKC" : "BK";
@@ -151,8 +148,7 @@ plan::OmSidecar sidecar_of(const ModelDescription& found, const std::string& om)
     sidecar.inputs.push_back(input);
   }
   for (const ModelTensor& tensor : found.outputs) {
-    plan::OmTensor output{"coords", tensor.name,  dtype_of(tensor.type, om, tensor.name),
-                          "",       "heatmap_px", tensor.shape};
+    OmTensor output{"coords", tensor.name, dtype_of(tensor.type, om, tensor.name), "", "heatmap_px", tensor.shape};
     if (sidecar.is_dynamic && !output.shape.empty()) output.shape[0] = -1;
     sidecar.outputs.push_back(output);
   }

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "plan/om_sidecar.h"
 #include "runtime/backends/ascend/handles.h"
+#include "runtime/backends/ascend/om_sidecar.h"
 
 namespace posefix::runtime::ascend {
 
@@ -26,14 +26,13 @@ struct ModelDescription {
 
 ModelDescription describe(const Device& device, const Model& model);
 
-// Error (bad input) with a table of what differs: names, types, shapes, sizes, outputs, gears, SOC.
+// Error (bad input) with a table of what differs: names, types, shapes, sizes, outputs, gears.
 // `om` stands for the file in the message.
-void check_description(const ModelDescription& found, const plan::OmSidecar& expected, const std::string& device_soc,
-                       const std::string& om);
+void check_description(const ModelDescription& found, const OmSidecar& expected, const std::string& om);
 
 // A sidecar for a model that came without one (the original Ascend port's): roles by rank (image 4, pose 3, valid 2),
 // coordinates in heat-map px. The caller adds config, skeleton, digest and SOC. Error (bad input) if the inputs or
 // outputs are not those of such a model.
-plan::OmSidecar sidecar_of(const ModelDescription& found, const std::string& om);
+OmSidecar sidecar_of(const ModelDescription& found, const std::string& om);
 
 }  // namespace posefix::runtime::ascend

@@ -46,8 +46,7 @@ void read_values(const std::byte* in, DType dtype, float factor, std::span<float
 
 }  // namespace
 
-Slot::Slot(const Device& device, const Model& model, const ModelDescription& description,
-           const plan::OmSidecar& sidecar)
+Slot::Slot(const Device& device, const Model& model, const ModelDescription& description, const OmSidecar& sidecar)
     : device_(device),
       model_(model),
       sidecar_(sidecar),
@@ -104,7 +103,7 @@ void Slot::stage(const CropBatch& input, int64_t batch) {
   batch_ = batch;
   const auto persons = static_cast<size_t>(input.size);
   const auto pixels = static_cast<size_t>(sidecar_.height() * sidecar_.width());
-  const plan::OmTensor& image = sidecar_.input("image");
+  const OmTensor& image = sidecar_.input("image");
   const bool is_planar = image.layout == "NCHW";
   std::byte* out = host("image");
   for (size_t p = 0; p < persons; ++p) {
@@ -174,7 +173,7 @@ void Slot::drain() noexcept { device_.acl().aclrtSynchronizeStream(stream_.get()
 void Slot::read(int64_t size, const RefinedBatch& output) const {
   const auto values = static_cast<size_t>(size * sidecar_.joints());
   const auto read_role = [&](std::string_view role, std::span<float> out) {
-    const plan::OmTensor* tensor = sidecar_.output(role);
+    const OmTensor* tensor = sidecar_.output(role);
     if (tensor == nullptr) {
       std::fill(out.begin(), out.end(), std::numeric_limits<float>::quiet_NaN());
       return;

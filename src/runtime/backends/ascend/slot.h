@@ -11,8 +11,8 @@
 #include <span>
 #include <vector>
 
-#include "plan/om_sidecar.h"
 #include "runtime/backends/ascend/description.h"
+#include "runtime/backends/ascend/om_sidecar.h"
 #include "runtime/session.h"
 
 namespace posefix::runtime::ascend {
@@ -20,7 +20,7 @@ namespace posefix::runtime::ascend {
 class Slot {
  public:
   // All arguments are borrowed and outlive the slot. Error (failed) when memory runs out.
-  Slot(const Device& device, const Model& model, const ModelDescription& description, const plan::OmSidecar& sidecar);
+  Slot(const Device& device, const Model& model, const ModelDescription& description, const OmSidecar& sidecar);
 
   // Converts `input` to what the model takes, filled up to `batch` persons (a gear, or the fixed batch) with zeros.
   void stage(const CropBatch& input, int64_t batch);
@@ -49,7 +49,7 @@ class Slot {
 
   const Device& device_;
   const Model& model_;
-  const plan::OmSidecar& sidecar_;
+  const OmSidecar& sidecar_;
   int64_t gear_input_;
   std::vector<Port> inputs_;   // in the sidecar's order
   std::vector<Port> outputs_;  //

@@ -27,7 +27,7 @@
 
 #include "base/tensor.h"
 
-namespace posefix::plan {
+namespace posefix::runtime::ascend {
 
 struct OmTensor {
   std::string role;
@@ -76,4 +76,4 @@ void write_om_sidecar(const std::filesystem::path& json, const OmSidecar& sideca
 // fits every file.
 void check_om_digest(const OmSidecar& sidecar, const std::filesystem::path& om);
 
-}  // namespace posefix::plan
+}  // namespace posefix::runtime::ascend

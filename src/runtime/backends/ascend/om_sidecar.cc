@@ -1,4 +1,4 @@
-#include "plan/om_sidecar.h"
+#include "runtime/backends/ascend/om_sidecar.h"
 
 #include <fmt/format.h>
 
@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "base/sha256.h"
 
-namespace posefix::plan {
+namespace posefix::runtime::ascend {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -254,4 +254,4 @@ void check_om_digest(const OmSidecar& sidecar, const std::filesystem::path& om) 
       om.string());
 }
 
-}  // namespace posefix::plan
+}  // namespace posefix::runtime::ascend
