@@ -1,7 +1,6 @@
 #include "cli/network_file.h"
 
 #include "base/error.h"
-#include "base/options.h"
 #include "compiler/compile.h"
 #include "compiler/open_model.h"
 #include "exporters/imported_model.h"
@@ -15,11 +14,7 @@ NetworkFile read_snapshot_network(const std::filesystem::path& path) {
   tensorfile::Snapshot snapshot = tensorfile::read_snapshot(path);
   NetworkFile network;
   try {
-    model::ModelConfig config;
-    Options options;
-    model::add_options(options, config);
-    for (const char* section : {"train", "data", "augment"}) options.pass_over(section);
-    options.load_text(snapshot.config_yaml(), "posefix.config");
+    const model::ModelConfig config = model::config_from_yaml(snapshot.config_yaml(), "posefix.config");
     const pose::Skeleton skeleton = pose::Skeleton::parse(snapshot.skeleton_yaml(), "posefix.skeleton");
     network.graph = model::build(config, skeleton.size());
   } catch (const Error& error) {

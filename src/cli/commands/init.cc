@@ -40,7 +40,7 @@ Configuration read_configuration(const InitFlags& flags) {
   Options options;
   model::add_options(options, configuration.model);
   options.add("train.seed", &configuration.seed, "of initial weights");
-  for (const char* section : {"train", "data", "augment", "calibrate"}) options.pass_over(section);
+  for (const char* section : {"train", "data", "augment", "calibrate", "validation"}) options.pass_over(section);
   options.load(flags.config);
   for (const std::string& assignment : flags.set) options.set(assignment);
   configuration.yaml = options.resolved_yaml();
