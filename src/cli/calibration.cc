@@ -230,7 +230,7 @@ std::shared_ptr<const plan::Plan> compile_int8(const NetworkFile& network, const
   compiler::Int8Report report;
   options.int8 = &request;
   options.int8_report = &report;
-  const auto plan = compiler::compile(network.graph, network.weights, texts, options);
+  auto plan = compiler::compile(network.graph, network.weights, texts, options);
   if (flags.json) {
     fmt::print("{}\n", to_json(report, people, by_ap, request.max_drop).dump(2));
   } else {

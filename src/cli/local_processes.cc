@@ -106,6 +106,7 @@ class LocalProcesses {
     const int port = free_port();
     std::vector<std::string> arguments = own_arguments();
     std::vector<char*> pointers;
+    pointers.reserve(arguments.size() + 1);
     for (std::string& argument : arguments) pointers.push_back(argument.data());
     pointers.push_back(nullptr);
     for (int64_t rank = 0; rank < count_; ++rank) {

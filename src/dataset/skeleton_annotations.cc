@@ -35,6 +35,7 @@ void put_in_order(CocoAnnotations& annotations, const std::vector<int>& order) {
 
 std::vector<int> joint_order(const std::vector<std::string>& names, const pose::Skeleton& skeleton) {
   std::vector<std::string> known;
+  known.reserve(names.size());
   for (const std::string& name : names) known.push_back(formats::joint_name(name));
   std::vector<int> order;
   for (const std::string& joint : skeleton.joints) {

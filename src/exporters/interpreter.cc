@@ -26,11 +26,11 @@ Step constant_step(const Tensor& tensor) {
 
 }  // namespace
 
-Interpreter::Interpreter(const OpGraph& graph, std::map<std::string, Given> given) : graph_(graph) {
-  for (auto& [name, value] : given) {
+Interpreter::Interpreter(const OpGraph& graph, const std::map<std::string, Given>& given) : graph_(graph) {
+  for (const auto& [name, value] : given) {
     Step step;
-    step.shape = std::move(value.shape);
-    step.source = std::move(value.element);
+    step.shape = value.shape;
+    step.source = value.element;
     by_name_.emplace(name, steps_.add(std::move(step)));
   }
 }

@@ -23,7 +23,7 @@ struct Given {
 class Interpreter {
  public:
   // `graph` is borrowed.
-  Interpreter(const OpGraph& graph, std::map<std::string, Given> given);
+  Interpreter(const OpGraph& graph, const std::map<std::string, Given>& given);
   // Error (bad input) of all three names the node whose operator is unknown or whose inputs do not fit.
   const Shape& shape(const std::string& value);
   // The elements that are asked for, in that order.

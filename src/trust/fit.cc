@@ -31,6 +31,7 @@ std::vector<int> folds_of(const std::vector<Sample>& samples, int folds) {
   int next = 0;
   for (auto& [key, fold] : pictures) fold = next++ % folds;
   std::vector<int> result;
+  result.reserve(samples.size());
   for (const Sample& sample : samples) result.push_back(pictures[{mixed(sample.picture), sample.picture}]);
   return result;
 }

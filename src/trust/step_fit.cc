@@ -167,6 +167,7 @@ double StepWeights::step(const JointSample& joint) const {
 
 StepFit fit_steps(const std::vector<JointSample>& joints, size_t kinds, int folds) {
   std::vector<StepFeatures> pooled;
+  pooled.reserve(static_cast<size_t>(folds));
   for (int fold = 0; fold < folds; ++fold) pooled.push_back(fit_pooled_without(joints, fold));
   StepFit result;
   double best = -1;

@@ -15,8 +15,6 @@
 namespace posefix::compiler {
 namespace {
 
-using plan::Step;
-
 constexpr int64_t kBatch = 4;
 constexpr int64_t kTwinPersons = 24;        // whose twins are compared
 constexpr int64_t kSensitivityPersons = 8;  // for the order of falling back

@@ -44,7 +44,8 @@ Difference difference(std::span<const float> a, std::span<const float> b) {
     result.worst_px = std::max(result.worst_px, distance);
     result.mean_px += distance;
   }
-  if (!a.empty()) result.mean_px /= static_cast<double>(a.size() / 2);
+  const size_t points = a.size() / 2;
+  if (points > 0) result.mean_px /= static_cast<double>(points);
   return result;
 }
 

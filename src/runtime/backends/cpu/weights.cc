@@ -104,7 +104,7 @@ dnnl::memory WeightStore::reordered(const Key& key, const dnnl::memory& plain, c
 // A plan in bf16 or int8 that runs in f32 is widened here: not every f32 format can be made out of them.
 Tensor WeightStore::source_values(const ConvSpec& spec, bool as_f32) const {
   const plan::WeightInfo& info = plan_->weight_infos[static_cast<size_t>(spec.weights)];
-  const Tensor borrowed(info.dtype, info.shape, plan_->bytes(spec.weights), plan_);
+  Tensor borrowed(info.dtype, info.shape, plan_->bytes(spec.weights), plan_);
   if (!as_f32) return borrowed;
   if (info.dtype != DType::kI8) return borrowed.to_f32();
   const std::span<const int8_t> stored = borrowed.as<int8_t>();
