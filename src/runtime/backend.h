@@ -36,4 +36,10 @@ void check_batch(const ModelInfo& info, int64_t max_batch, const CropBatch& inpu
 // Multiply-adds of a step for one person, times two.
 double step_flop(const plan::Plan& plan, const plan::Step& step);
 
+// What a step must move at least for B persons: its inputs, its result and its weights, once each.
+double step_bytes(const plan::Plan& plan, const plan::Step& step, int64_t batch);
+
+// "f32", "bf16", "int8": the element type that the step reads.
+std::string step_precision(const plan::Plan& plan, const plan::Step& step);
+
 }  // namespace posefix::runtime

@@ -51,12 +51,21 @@ struct RefinedBatch {
   std::span<float> spread;  // [B,K] crop_px standard deviation of the heat map; may be empty: not wanted
 };
 
-// What one step of the model cost in a measured run.
+// One execution of a step: from the end of the step before it, or the start of its round, to its own end.
+struct StepRun {
+  double start_ms = 0;  // since the first round began
+  double ms = 0;
+};
+
+// What one step of the model cost in measured runs of a whole batch.
 struct StepTime {
   std::string name;
-  std::string kernel;  // op and implementation
-  double ms = 0;       // median over the rounds, whole batch
-  double gflop = 0;    // of the plain algorithm, whole batch
+  std::string kernel;         // op and implementation
+  std::string precision;      // of its arithmetic: "f32", "bf16", "int8"
+  double ms = 0;              // median over the rounds
+  double gflop = 0;           // of the plain algorithm
+  double mbyte = 0;           // 1e6 bytes: inputs and result once, weights once as the plan stores them
+  std::vector<StepRun> runs;  // one a round
 };
 
 class Session {
@@ -79,7 +88,8 @@ class Session {
   // [B,h,w,C] f32 of a value that the plan keeps (compiler::CompileOptions::keep), as of the last run().
   // Error (bad input) if the plan does not keep it or the backend cannot show it.
   virtual std::vector<float> kept(const std::string& name) const;
-  // Times every step over some runs of the same input; empty where the backend cannot.
+  // Times every step, in the order of execution, over rounds >= 1 runs of the same input. Error (bad input) where the
+  // backend cannot.
   virtual std::vector<StepTime> measure_steps(const CropBatch& input, int rounds);
 };
 

@@ -1,16 +1,23 @@
 // posefix bench: speed of an offline model on this machine. One image is one person: pose rendering, network and
 // decoding; cropping excluded.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/interrupt.h"
 #include "base/rng.h"
 #include "base/threads.h"
 #include "cli/command.h"
 #include "cli/network_file.h"
+#include "cli/peak_flops.h"
+#include "cli/step_trace.h"
 
 namespace posefix::cli {
 namespace {
@@ -22,6 +29,7 @@ struct Arguments {
   double seconds = 3;
   bool json = false;
   bool layers = false;
+  std::string trace;  // "": none
 };
 
 // Noise crops with all joints inside: the time does not depend on what the picture shows.
@@ -53,7 +61,6 @@ std::vector<double> measure_ms(runtime::Session& session, Persons& persons, cons
   using Clock = std::chrono::steady_clock;
   constexpr size_t kLeastRounds = 15;
   std::vector<double> ms;
-  session.run(persons.input(), persons.output());
   const auto begin = Clock::now();
   for (;;) {
     throw_if_interrupted();
@@ -74,53 +81,85 @@ double percentile(const std::vector<double>& sorted, double fraction) {
   return sorted[std::min(sorted.size() - 1, static_cast<size_t>(fraction * static_cast<double>(sorted.size())))];
 }
 
-nlohmann::ordered_json layers_json(const std::vector<runtime::StepTime>& steps) {
+// What a step reaches of the peak, in percent; none for steps without arithmetic and for other arithmetic than f32.
+std::optional<double> percent_of_peak(const runtime::StepTime& step, double peak_gflops) {
+  if (step.gflop == 0 || step.precision != "f32") return std::nullopt;
+  return 100 * step.gflop / (step.ms * 1e-3) / peak_gflops;
+}
+
+nlohmann::ordered_json layers_json(const std::vector<runtime::StepTime>& steps, double peak_gflops) {
   auto list = nlohmann::ordered_json::array();
   for (const runtime::StepTime& step : steps) {
-    list.push_back({{"name", step.name}, {"kernel", step.kernel}, {"ms", step.ms}, {"gflop", step.gflop}});
+    list.push_back({{"name", step.name},
+                    {"kernel", step.kernel},
+                    {"precision", step.precision},
+                    {"ms", step.ms},
+                    {"gflop", step.gflop},
+                    {"percent_of_peak", nullptr},
+                    {"mbyte", step.mbyte}});
+    if (const auto percent = percent_of_peak(step, peak_gflops)) list.back()["percent_of_peak"] = *percent;
   }
   return list;
 }
 
-void print_layers(const std::vector<runtime::StepTime>& steps) {
+void print_layers(const std::vector<runtime::StepTime>& steps, double peak_gflops, int threads) {
   double total = 0;
   for (const runtime::StepTime& step : steps) total += step.ms;
-  std::printf("%9s %6s %9s  %s\n", "ms", "share", "GFLOP/s", "step");
+  std::printf("%9s %6s %9s %6s %8s %7s  %s\n", "ms", "share", "GFLOP/s", "peak", "MB", "GB/s", "step");
   for (const runtime::StepTime& step : steps) {
-    const double speed = step.gflop > 0 ? step.gflop / (step.ms * 1e-3) : 0;
-    std::printf("%9.3f %5.1f%% %9.1f  %s (%s)\n", step.ms, 100 * step.ms / total, speed, step.name.c_str(),
-                step.kernel.c_str());
+    const double seconds = step.ms * 1e-3;
+    const auto percent = percent_of_peak(step, peak_gflops);
+    std::printf("%9.3f %5.1f%% %9.1f %6s %8.2f %7.1f  %s (%s)\n", step.ms, 100 * step.ms / total, step.gflop / seconds,
+                percent ? fmt::format("{:.0f}%", *percent).c_str() : "", step.mbyte, step.mbyte * 1e-3 / seconds,
+                step.name.c_str(), step.kernel.c_str());
   }
   std::printf("%9.3f\n", total);
+  std::printf("peak: %.1f GFLOP/s, f32 multiply-adds in registers, %d thread%s\n", peak_gflops, threads,
+              threads == 1 ? "" : "s");
+}
+
+void write_trace(const Arguments& arguments, const runtime::ModelInfo& info, int threads,
+                 const std::vector<runtime::StepTime>& steps) {
+  const std::string title =
+      fmt::format("{}: {} {}, batch {}, {} thread{}", std::filesystem::path(arguments.model).filename().string(),
+                  info.backend, info.precision, arguments.session.max_batch, threads, threads == 1 ? "" : "s");
+  write_file_atomically(arguments.trace, step_trace(steps, title));
 }
 
 void run(const Arguments& arguments) {
   const auto session = open_network(arguments.model, arguments.session);
+  const runtime::ModelInfo& info = session->info();
   const int64_t batch = arguments.session.max_batch;
   const int threads = arguments.session.threads > 0 ? arguments.session.threads : available_cores();
-  Persons persons(session->info(), batch);
+  Persons persons(info, batch);
+  session->run(persons.input(), persons.output());  // what only the first run costs
+  constexpr int kStepRounds = 9;
+  std::vector<runtime::StepTime> steps;
+  if (arguments.layers || !arguments.trace.empty()) steps = session->measure_steps(persons.input(), kStepRounds);
+  if (!arguments.trace.empty()) write_trace(arguments, info, threads, steps);
+  const double peak_gflops = arguments.layers ? measure_peak_gflops(threads) : 0;
   const std::vector<double> ms = measure_ms(*session, persons, arguments);
   const double median = percentile(ms, 0.5);
   const double rate = static_cast<double>(batch) / (median * 1e-3);
-  constexpr int kLayerRounds = 9;
-  std::vector<runtime::StepTime> steps;
-  if (arguments.layers) steps = session->measure_steps(persons.input(), kLayerRounds);
   if (arguments.json) {
     nlohmann::ordered_json result{
         {"images_per_second", rate},
         {"latency_ms", {{"p50", median}, {"p90", percentile(ms, 0.9)}, {"p99", percentile(ms, 0.99)}}},
         {"batch", batch},
         {"threads", threads},
-        {"precision", session->info().precision},
-        {"backend", session->info().backend}};
-    if (arguments.layers) result["layers"] = layers_json(steps);
+        {"precision", info.precision},
+        {"backend", info.backend}};
+    if (arguments.layers) {
+      result["peak_f32_gflops"] = peak_gflops;
+      result["layers"] = layers_json(steps, peak_gflops);
+    }
     std::printf("%s\n", result.dump().c_str());
     return;
   }
   std::printf("%s %s, batch %lld, %d thread%s: %.2f images/s; latency p50 %.2f ms, p90 %.2f ms, p99 %.2f ms\n",
-              session->info().backend.c_str(), session->info().precision.c_str(), static_cast<long long>(batch),
-              threads, threads == 1 ? "" : "s", rate, median, percentile(ms, 0.9), percentile(ms, 0.99));
-  if (arguments.layers) print_layers(steps);
+              info.backend.c_str(), info.precision.c_str(), static_cast<long long>(batch), threads,
+              threads == 1 ? "" : "s", rate, median, percentile(ms, 0.9), percentile(ms, 0.99));
+  if (arguments.layers) print_layers(steps, peak_gflops, threads);
 }
 
 std::function<void()> setup(CLI::App& app) {
@@ -132,7 +171,13 @@ std::function<void()> setup(CLI::App& app) {
   app.add_option("--rounds", arguments->rounds, "runs to measure; default: as many as fit into --seconds, at least 15");
   app.add_option("--seconds", arguments->seconds, "time to spend")->capture_default_str();
   app.add_flag("--json", arguments->json, "machine-readable result");
-  app.add_flag("--layers", arguments->layers, "time of every step");
+  app.add_flag("--layers", arguments->layers,
+               "table of every step (cpu): time, GFLOP/s of the plain algorithm, percent of the peak, bytes moved at "
+               "least. Peak: the best of 20 short loops of f32 multiply-adds in registers, on as many threads; blank "
+               "for bf16 and int8 steps, and Winograd may exceed 100%");
+  app.add_option("--trace", arguments->trace,
+                 "write 9 runs, step by step (cpu), as a timeline for chrome://tracing or Perfetto")
+      ->type_name("FILE.json");
   return [arguments] { run(*arguments); };
 }
 

@@ -19,7 +19,9 @@ struct RunContext {
 struct Operation {
   std::string name;
   std::string kernel;
+  std::string precision;
   double flop = 0;
+  double bytes = 0;
   std::function<void(const RunContext&)> run;
 };
 

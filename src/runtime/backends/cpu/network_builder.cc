@@ -131,7 +131,9 @@ void NetworkBuilder::finish(const Step& step, const std::string& kernel, std::ve
 
 void NetworkBuilder::finish(const Step& step, const std::string& kernel, std::function<void(const RunContext&)> run) {
   network_.operations_.push_back({step.name, std::string(plan::op_name(step.op)) + " " + kernel,
-                                  step_flop(plan_, step) * static_cast<double>(network_.batch_), std::move(run)});
+                                  step_precision(plan_, step),
+                                  step_flop(plan_, step) * static_cast<double>(network_.batch_),
+                                  step_bytes(plan_, step, network_.batch_), std::move(run)});
 }
 
 void NetworkBuilder::add_source(const Step& step) {

@@ -79,21 +79,37 @@ class CpuSession : public Session {
     std::vector<float> spread(static_cast<size_t>(input.size * info_.joints));
     const RefinedBatch output{coords, spread};
     check_batch(info_, max_batch_, input, output);
+    PFX_CHECK(rounds >= 1);
     Network& net = network(input.size);
     const cpu::RunContext context{&input, &output};
-    std::vector<std::vector<double>> ms(net.operations().size());
-    for (int round = 0; round < std::max(1, rounds); ++round) {
-      for (size_t i = 0; i < ms.size(); ++i) {
-        const auto start = std::chrono::steady_clock::now();
+    std::vector<StepTime> times;
+    for (const cpu::Operation& operation : net.operations()) {
+      times.push_back({operation.name,
+                       operation.kernel,
+                       operation.precision,
+                       0,
+                       operation.flop * 1e-9,
+                       operation.bytes * 1e-6,
+                       {}});
+      times.back().runs.reserve(static_cast<size_t>(rounds));
+    }
+    using Clock = std::chrono::steady_clock;
+    using Milliseconds = std::chrono::duration<double, std::milli>;
+    const auto begin = Clock::now();
+    for (int round = 0; round < rounds; ++round) {
+      auto start = Clock::now();
+      for (size_t i = 0; i < times.size(); ++i) {
         net.operations()[i].run(context);
-        ms[i].push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+        const auto end = Clock::now();
+        times[i].runs.push_back({Milliseconds(start - begin).count(), Milliseconds(end - start).count()});
+        start = end;
       }
     }
-    std::vector<StepTime> times;
-    for (size_t i = 0; i < ms.size(); ++i) {
-      std::nth_element(ms[i].begin(), ms[i].begin() + static_cast<ptrdiff_t>(ms[i].size() / 2), ms[i].end());
-      const cpu::Operation& operation = net.operations()[i];
-      times.push_back({operation.name, operation.kernel, ms[i][ms[i].size() / 2], operation.flop * 1e-9});
+    for (StepTime& time : times) {
+      std::vector<StepRun> sorted = time.runs;
+      const auto middle = sorted.begin() + static_cast<ptrdiff_t>(sorted.size() / 2);
+      std::nth_element(sorted.begin(), middle, sorted.end(), [](auto& a, auto& b) { return a.ms < b.ms; });
+      time.ms = middle->ms;
     }
     return times;
   }
