@@ -1,7 +1,6 @@
 #include "cli/peak_flops.h"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -16,13 +15,16 @@ constexpr int64_t kRounds = 1 << 20;
 // registers with the two factors.
 constexpr size_t kSums = 12;
 
+using Floats4 = float __attribute__((vector_size(16)));
+using Floats8 = float __attribute__((vector_size(32)));
+using Floats16 = float __attribute__((vector_size(64)));
+
 // Sums that tend to 1, so that no value is subnormal. The result keeps the loop from being left out.
-template <size_t kBytes>
+template <typename Vector>
 __attribute__((always_inline)) inline float multiply_add(float factor) {
-  using Vector = float __attribute__((vector_size(kBytes)));
   const Vector factors = Vector{} + factor;
   const Vector addends = Vector{} + (1 - factor);
-  std::array<Vector, kSums> sums;
+  Vector sums[kSums];  // NOLINT(modernize-avoid-c-arrays): std::array would drop the vector's attributes
   for (size_t i = 0; i < kSums; ++i) sums[i] = Vector{} + factor * static_cast<float>(i);
   for (int64_t round = 0; round < kRounds; ++round) {
 #pragma GCC unroll 12
@@ -43,17 +45,18 @@ constexpr double flop_of(size_t vector_bytes) {
 }
 
 #if defined(__x86_64__)
-__attribute__((target("avx512f"))) float multiply_add_avx512(float factor) { return multiply_add<64>(factor); }
-__attribute__((target("avx2,fma"))) float multiply_add_avx2(float factor) { return multiply_add<32>(factor); }
+__attribute__((target("avx512f"))) float multiply_add_avx512(float factor) { return multiply_add<Floats16>(factor); }
+__attribute__((target("avx2,fma"))) float multiply_add_avx2(float factor) { return multiply_add<Floats8>(factor); }
 #endif
-float multiply_add_portable(float factor) { return multiply_add<16>(factor); }
+float multiply_add_portable(float factor) { return multiply_add<Floats4>(factor); }
 
 Loop widest_loop() {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f")) return {multiply_add_avx512, flop_of(64)};
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return {multiply_add_avx2, flop_of(32)};
+  if (__builtin_cpu_supports("avx512f")) return {multiply_add_avx512, flop_of(sizeof(Floats16))};
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    return {multiply_add_avx2, flop_of(sizeof(Floats8))};
 #endif
-  return {multiply_add_portable, flop_of(16)};
+  return {multiply_add_portable, flop_of(sizeof(Floats4))};
 }
 
 }  // namespace
