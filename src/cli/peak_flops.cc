@@ -41,7 +41,8 @@ struct Loop {
 };
 
 constexpr double flop_of(size_t vector_bytes) {
-  return 2.0 * static_cast<double>(kSums * kRounds) * static_cast<double>(vector_bytes / sizeof(float));
+  const size_t floats = vector_bytes / sizeof(float);
+  return 2.0 * static_cast<double>(kSums * kRounds) * static_cast<double>(floats);
 }
 
 #if defined(__x86_64__)
