@@ -169,10 +169,11 @@ def first_result(arguments, case, runtime, precision):
     command = [sys.executable, __file__, *sys.argv[1:], "--child", case, runtime.__name__, precision]
     begin = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    child.stdout.readline()
+    while child.stdout.readline() not in ("first\n", ""):  # some runtimes write to stdout
+        pass
     seconds = time.perf_counter() - begin
-    rest = child.stdout.read()
-    return (seconds, json.loads(rest)) if child.wait() == 0 else None
+    peak = child.stdout.read().split()
+    return (seconds, float(peak[-1])) if child.wait() == 0 else None
 
 
 def run_child(arguments):
@@ -185,7 +186,7 @@ def run_child(arguments):
     print("first", flush=True)
     for _ in range(2):
         session.run(persons)
-    print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024), flush=True)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, flush=True)
 
 
 def measure_start(arguments):
