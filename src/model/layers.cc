@@ -1,5 +1,7 @@
 #include "model/layers.h"
 
+#include <fmt/format.h>
+
 #include "model/posefix_net.h"
 
 namespace posefix::model {
@@ -41,10 +43,25 @@ NodeId conv_bn(Graph& graph, NodeId x, const std::string& scope, int64_t kernel,
   return activate(graph, batch_norm(graph, x, scope), scope, activation);
 }
 
-NodeId resnet_stem(Graph& graph, NodeId x, const std::string& scope, int64_t channels) {
-  x = conv_bn(graph, x, scope + "/conv1", 7, channels, 2, Activation::kRelu);
+NodeId shortcut_of(Graph& graph, NodeId x, const std::string& scope, int64_t channels, int64_t stride) {
+  if (graph.node(x).type.shape.at(3) == channels && stride == 1) return x;
+  return conv_bn(graph, x, scope + "/shortcut", 1, channels, stride, Activation::kNone);
+}
+
+NodeId resnet(Graph& graph, NodeId x, const std::string& scope, int64_t divisor, const std::array<int, 4>& units,
+              const char* unit_name, ResidualUnit unit) {
+  constexpr int64_t kStemChannels = 64;
+  x = conv_bn(graph, x, scope + "/conv1", 7, kStemChannels / divisor, 2, Activation::kRelu);
   x = graph.add(Op::kPad, scope + "/pool1/Pad", {x}, {.pads = {1, 1, 1, 1}});
-  return graph.add(Op::kMaxPool, scope + "/pool1", {x}, {.stride = 2, .kernel = 3});
+  x = graph.add(Op::kMaxPool, scope + "/pool1", {x}, {.stride = 2, .kernel = 3});
+  for (size_t block = 0; block < units.size(); ++block) {
+    const int64_t channels = (kStemChannels << block) / divisor;
+    for (int i = 0; i < units[block]; ++i) {
+      const int64_t stride = i == 0 && block > 0 ? 2 : 1;
+      x = unit(graph, x, fmt::format("{}/block{}/unit_{}/{}", scope, block + 1, i + 1, unit_name), channels, stride);
+    }
+  }
+  return x;
 }
 
 NodeId deconv_bn_relu(Graph& graph, NodeId x, const std::string& scope, int64_t channels) {
