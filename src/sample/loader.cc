@@ -12,6 +12,7 @@ namespace {
 constexpr uint32_t kAugmentationStream = 0;
 constexpr uint32_t kErrorStream = 1;
 constexpr uint32_t kEstimateStream = 2;
+constexpr uint32_t kAppearanceStream = 3;
 
 SampleSource checked(SampleSource source, const pose::Skeleton& skeleton, const LoaderConfig& config) {
   if (source.people.empty()) {
@@ -140,6 +141,7 @@ std::vector<std::string> Loader::take_reports() {
 
 void Loader::work() {
   SampleMaker maker(skeleton_, errors_, config_.crop);
+  Appearance appearance(config_.appearance);
   for (;;) {
     int64_t step = 0;
     int64_t row = 0;
@@ -158,7 +160,7 @@ void Loader::work() {
     }
     std::exception_ptr error;
     try {
-      make_sample(maker, slot->batch, step, row);
+      make_sample(maker, appearance, slot->batch, step, row);
     } catch (...) {
       error = std::current_exception();
     }
@@ -174,7 +176,7 @@ int64_t Loader::sample_index(int64_t step, int64_t row) const {
   return (part * config_.world + config_.rank) * share + row % share;
 }
 
-void Loader::make_sample(SampleMaker& maker, Batch& batch, int64_t step, int64_t row) {
+void Loader::make_sample(SampleMaker& maker, Appearance& appearance, Batch& batch, int64_t step, int64_t row) {
   const int64_t sample = sample_index(step, row);
   const auto epoch = static_cast<uint32_t>(sample / samples_per_epoch());
   std::shared_ptr<const image::Image> picture;
@@ -191,6 +193,10 @@ void Loader::make_sample(SampleMaker& maker, Batch& batch, int64_t step, int64_t
   };
   maker.make(person, source_.people, *picture, augmentation, as_estimated, error_rng,
              {part(batch.crops), part(batch.pose), part(batch.valid), part(batch.target), part(batch.target_valid)});
+  if (config_.augment && !config_.appearance.changes_nothing()) {
+    Rng appearance_rng(config_.seed, epoch, static_cast<uint64_t>(sample), kAppearanceStream);
+    appearance.change(config_.crop, appearance_rng, part(batch.crops));
+  }
 }
 
 // In place of a person whose picture cannot be read, the next one in the epoch's order that can.

@@ -27,6 +27,7 @@
 
 #include "dataset/training_people.h"
 #include "pose/skeleton.h"
+#include "sample/appearance.h"
 #include "sample/assembly.h"
 #include "sample/augmentation.h"
 #include "sample/picture_cache.h"
@@ -59,6 +60,7 @@ struct LoaderConfig {
   int64_t parts = 1;                       // of a batch; divides batch_size
   bool augment = true;                     // false: the plain crop; pose errors are drawn all the same
   AugmentationConfig augmentation;         //
+  AppearanceConfig appearance;             //
   double estimate_share = 0;               // of samples whose input is the person's estimate, where there is one
   bool skip_corrupt = false;               // false: a picture that cannot be read ends the run
   int64_t block_pictures = 64;             // see sample_order.h
@@ -99,7 +101,7 @@ class Loader {
   };
   void work();
   int64_t sample_index(int64_t step, int64_t row) const;
-  void make_sample(SampleMaker& maker, Batch& batch, int64_t step, int64_t row);
+  void make_sample(SampleMaker& maker, Appearance& appearance, Batch& batch, int64_t step, int64_t row);
   const dataset::Person& person_at(int64_t sample, std::shared_ptr<const image::Image>& picture);
   Slot& slot_of(int64_t step) { return slots_[static_cast<size_t>(step % static_cast<int64_t>(slots_.size()))]; }
   void reset(Slot& slot, int64_t step);

@@ -77,6 +77,21 @@ class LoaderTest : public ::testing::Test {
   pose::Skeleton skeleton_ = pose::Skeleton::load("coco17");
 };
 
+TEST_F(LoaderTest, AppearanceChangesTheCropsAloneAndTheSameWhateverTheThreads) {
+  const std::vector<Batch> plain = batches(0, 2);
+  config_.appearance = {.color_jitter = 0.3, .blur_probability = 0.5, .patch_probability = 0.5};
+  const std::vector<Batch> changed = batches(0, 2);
+  EXPECT_NE(changed[0].crops, plain[0].crops);
+  EXPECT_EQ(changed[0].pose, plain[0].pose);
+  EXPECT_EQ(changed[0].target, plain[0].target);
+  config_.threads = 1;
+  EXPECT_TRUE(same(batches(1, 1)[0], changed[1]));
+  config_.augment = false;
+  const std::vector<Batch> bare = batches(0, 1);
+  config_.appearance = {};
+  EXPECT_TRUE(same(batches(0, 1)[0], bare[0]));
+}
+
 TEST_F(LoaderTest, TheSameBytesWhateverTheThreadsCacheAndPrefetch) {
   const std::vector<Batch> expected = batches(0, 12);
   for (const int threads : {1, 3, 8}) {

@@ -70,7 +70,7 @@ void add_options(Options& options, DataConfig& c) {
               [&c] { return c.cache_mib >= 0 ? std::string() : std::string("must not be negative"); });
   options.add("data.threads", &c.threads, "threads that make samples; 0 = all cores. Results do not depend on it",
               [&c] { return c.threads >= 0 ? std::string() : std::string("must not be negative"); });
-  options.add("augment.enabled", &c.augment, "random scale, rotation and flip");
+  options.add("augment.enabled", &c.augment, "random changes to the crops at all");
   options.add("augment.scale_sigma", &c.augmentation.scale_sigma, "scale ~ 1 + N(0, sigma), cut at sigma",
               not_negative(&c.augmentation.scale_sigma));
   options.add("augment.rotation_sigma", &c.augmentation.rotation_sigma_deg, "degrees, cut at 2 sigma",
@@ -79,6 +79,14 @@ void add_options(Options& options, DataConfig& c) {
               probability(&c.augmentation.rotation_probability));
   options.add("augment.flip_probability", &c.augmentation.flip_probability, "of a mirrored picture",
               probability(&c.augmentation.flip_probability));
+  options.add("augment.color_jitter", &c.appearance.color_jitter,
+              "brightness and contrast are drawn from 1 - this to 1 + this, each channel's gain a third as far",
+              probability(&c.appearance.color_jitter));
+  options.add("augment.blur_probability", &c.appearance.blur_probability, "of a blurred crop",
+              probability(&c.appearance.blur_probability));
+  options.add("augment.patch_probability", &c.appearance.patch_probability,
+              "of a patch over a part of the crop, a plain colour or a piece of the same crop",
+              probability(&c.appearance.patch_probability));
 }
 
 std::unique_ptr<DataSource> open_training_data(const DataConfig& data, const TrainConfig& train,
@@ -114,6 +122,7 @@ std::unique_ptr<DataSource> open_training_data(const DataConfig& data, const Tra
   config.threads = static_cast<int>(data.threads);
   config.augment = data.augment;
   config.augmentation = data.augmentation;
+  config.appearance = data.appearance;
   config.skip_corrupt = data.skip_corrupt;
   config.estimate_share = data.estimate_share;
   config.cache_bytes = static_cast<size_t>(data.cache_mib) << 20;

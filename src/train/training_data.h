@@ -8,6 +8,7 @@
 #include "base/options.h"
 #include "model/config.h"
 #include "pose/skeleton.h"
+#include "sample/appearance.h"
 #include "sample/augmentation.h"
 #include "train/config.h"
 #include "train/data_source.h"
@@ -30,6 +31,7 @@ struct DataConfig {
   int64_t threads = 0;      // that make samples; 0: all cores. No result depends on it.
   bool augment = true;
   sample::AugmentationConfig augmentation;
+  sample::AppearanceConfig appearance;
 };
 
 void add_options(Options& options, DataConfig& config);
