@@ -14,7 +14,7 @@ CTEST := ctest --output-on-failure -j $(JOBS)
 # Quiet unless it fails.
 configure = mkdir -p build && cmake --preset $(1) >build/configure-$(1).log 2>&1 || { cat build/configure-$(1).log; exit 1; }
 
-.PHONY: all help setup build tests demo demo-train test test-golden test-asan test-tsan test-peers fuzz bench bench-runtime bench-evaluate lint install clean
+.PHONY: all help setup build tests demo demo-train test test-golden test-asan test-tsan test-peers fuzz bench bench-runtime bench-refine bench-evaluate lint install clean
 
 all: build
 
@@ -75,6 +75,12 @@ bench-runtime: setup  ## the CPU backend beside ONNX Runtime, OpenVINO, ncnn, MN
 	@cmake --build --preset release -j $(JOBS) --target posefix posefix_shared
 	@scripts/setup.sh peers
 	@scripts/bench_runtime.sh
+
+bench-refine: setup  ## posefix refine beside the same pipeline in Python with cv2 and OpenVINO
+	@$(call configure,release)
+	@cmake --build --preset release -j $(JOBS) --target posefix
+	@scripts/setup.sh peers
+	@scripts/bench_refine.sh
 
 bench-evaluate: build  ## COCO evaluation side by side with pycocotools, faster-coco-eval and hotcoco
 	@scripts/setup.sh peers

@@ -14,19 +14,35 @@ import numpy as np
 class Persons:
     """Noise crops with all joints inside; what a picture shows does not change the time."""
 
-    def __init__(self, batch, height, width, joints, seed=1):
+    def __init__(self, crops, pose, maps):
+        self.batch = len(crops)
+        self.crops, self.pose, self.maps = crops, pose, maps  # [B,H,W,3] u8, [B,K,2], [B,3+K,H,W]
+        self.valid = np.ones(pose.shape[:2], np.float32)
+
+    @classmethod
+    def draw(cls, batch, height, width, joints, seed=1):
         draw = np.random.default_rng(seed)
-        self.batch = batch
-        self.crops = draw.integers(0, 256, (batch, height, width, 3), np.uint8)
-        self.pose = (draw.random((batch, joints, 2)) * [width - 1, height - 1]).astype(np.float32)
-        self.valid = np.ones((batch, joints), np.float32)
+        crops = draw.integers(0, 256, (batch, height, width, 3), np.uint8)
+        pose = (draw.random((batch, joints, 2)) * [width - 1, height - 1]).astype(np.float32)
         mean = np.float32([123.68, 116.78, 103.94])
         sigma = 9 if height == 384 else 7
         y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-        distance = ((x[None, None] - self.pose[:, :, :1, None])**2 + (y[None, None] - self.pose[:, :, 1:, None])**2)
+        distance = ((x[None, None] - pose[:, :, :1, None])**2 + (y[None, None] - pose[:, :, 1:, None])**2)
         heatmaps = 255 * np.exp(-distance / (2 * sigma**2))
-        image = (self.crops - mean).transpose(0, 3, 1, 2)
-        self.maps = np.ascontiguousarray(np.concatenate([image, heatmaps], 1), np.float32)  # [B,3+K,H,W]
+        image = (crops - mean).transpose(0, 3, 1, 2)
+        return cls(crops, pose, np.ascontiguousarray(np.concatenate([image, heatmaps], 1), np.float32))
+
+    def save(self, path):
+        np.savez(path, crops=self.crops, pose=self.pose, maps=self.maps)
+
+    @classmethod
+    def load(cls, path):
+        """Drawing takes memory that would hide a runtime's own peak."""
+        with np.load(path) as file:
+            return cls(file["crops"], file["pose"], file["maps"])
+
+    def first(self, count):
+        return Persons(*(np.ascontiguousarray(a[:count]) for a in (self.crops, self.pose, self.maps)))
 
 
 def program(name):
@@ -45,6 +61,8 @@ def decode(logits):
 
 
 class Posefix:
+    starts = True
+
     class Options(ctypes.Structure):
         _fields_ = [("backend", ctypes.c_char_p), ("device", ctypes.c_char_p), ("max_batch", ctypes.c_int32),
                     ("threads", ctypes.c_int32)]
@@ -75,6 +93,8 @@ class Posefix:
 
 
 class Peer:
+    starts = True  # whether its start is worth measuring
+
     def coords(self, persons):
         return decode(np.asarray(self.run(persons)).reshape(persons.batch, persons.pose.shape[1], -1,
                                                             persons.crops.shape[2] // 4))
@@ -84,6 +104,8 @@ class Peer:
 
 
 class OnnxRuntime(Peer):
+    module = "onnxruntime"
+
     def __init__(self, model, precision, persons, threads):
         import onnxruntime
         self.name, self.precision = f"ONNX Runtime {onnxruntime.__version__}", precision
@@ -92,6 +114,7 @@ class OnnxRuntime(Peer):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # its warnings about unused constants are many
         self.session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
         self.input = self.session.get_inputs()[0].name
 
@@ -119,24 +142,37 @@ class OnnxRuntime(Peer):
 
 
 class OpenVino(Peer):
+    module = "openvino"
+
     def __init__(self, model, precision, persons, threads):
         import openvino
         self.name, self.precision = f"OpenVINO {openvino.__version__.split('-')[0]}", precision
         core = openvino.Core()
+        if precision == "int8":
+            model = self.quantised(core, model, persons)
         read = core.read_model(str(model))
         hint = {"f32": "f32", "bf16": "bf16", "int8": "f32"}[precision]
-        if precision == "int8":
-            import nncf
-            read = nncf.quantize(read, nncf.Dataset([persons.maps]), subset_size=1)
         self.model = core.compile_model(read, "CPU", {"INFERENCE_PRECISION_HINT": hint,
                                                       "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1})
         self.request = self.model.create_infer_request()
+
+    @staticmethod
+    def quantised(core, model, persons):
+        out = model.with_suffix(".int8.xml")
+        if not out.exists():
+            import nncf
+            import openvino
+            whole = core.read_model(str(model))
+            openvino.save_model(nncf.quantize(whole, nncf.Dataset([persons.maps]), subset_size=1), str(out))
+        return out
 
     def run(self, persons):
         return self.request.infer({0: persons.maps})[0]
 
 
 class Ncnn(Peer):
+    module = "ncnn"
+
     def __init__(self, model, precision, persons, threads):
         import ncnn
         self.name, self.precision = f"ncnn {ncnn.__version__}", precision
@@ -161,6 +197,8 @@ class Ncnn(Peer):
 
 
 class Mnn(Peer):
+    module = "MNN"
+
     def __init__(self, model, precision, persons, threads):
         import MNN
         self.name, self.precision = f"MNN {MNN.version()}", precision
@@ -184,6 +222,9 @@ class Mnn(Peer):
 
 class PyTorch(Peer):
     """The graph of the ONNX file, its convolutions and batch norms run by torch, eager."""
+
+    module = "torch"
+    starts = False
 
     def __init__(self, model, precision, persons, threads):
         import onnx
