@@ -60,6 +60,8 @@ class Network {
   std::vector<Operation> operations_;
   std::vector<std::unique_ptr<Call>> calls_;
   std::vector<std::unique_ptr<PoseStem>> stems_;
+  std::vector<std::unique_ptr<blocked::WinogradConvolution>> winograds_;
+  std::vector<std::unique_ptr<blocked::PointwiseConvolution>> pointwise_;
   std::vector<ScratchUse> scratch_uses_;
   size_t scratch_bytes_ = 0;
   std::byte* scratch_ = nullptr;

@@ -27,7 +27,12 @@ int64_t block_of(const plan::Plan& plan) {
 }  // namespace
 
 NetworkBuilder::NetworkBuilder(Network& network, const plan::Plan& plan, WeightStore& weights, std::byte* arena)
-    : network_(network), plan_(plan), weights_(weights), arena_(arena), block_(block_of(plan)) {
+    : network_(network),
+      plan_(plan),
+      weights_(weights),
+      arena_(arena),
+      block_(block_of(plan)),
+      kernels_(block_ != 0 ? &blocked::kernels_for(block_) : nullptr) {
   network_.values_.resize(plan.tensors.size());
 }
 

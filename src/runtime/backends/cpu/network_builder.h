@@ -1,5 +1,7 @@
 // Fills a Network: chooses formats and implementations step by step, in execution order.
 //
+// f32 convolutions between blocked maps run on own kernels (blocked/) where these are faster, all others on oneDNN's.
+//
 // Formats: whole numbers lie in nhwc, and what a convolution makes of them. Where every channel count of the network is
 // a multiple of the CPU's block (16 with AVX-512, 8 with AVX2), f32 maps are blocked, otherwise nhwc; a convolution
 // without a fast implementation for that gets its own formats and the maps are reordered around it.
@@ -9,6 +11,10 @@
 #include "runtime/backends/cpu/network.h"
 
 namespace posefix::runtime::cpu {
+
+constexpr int kPhases = 4;  // of a 4x4 transposed convolution with stride 2
+// Makes the spec of such a convolution the one of its phase.
+void set_phase(ConvSpec& spec, int phase);
 
 class NetworkBuilder {
  public:
@@ -52,6 +58,12 @@ class NetworkBuilder {
   // The format in which the convolution that reads the picture wants it.
   Desc image_format(int32_t id);
   void place_residual(const Value& residual, const Value& y, Tag tag, std::vector<Call*>& calls, size_t& used);
+  // Own kernels (network_blocked.cc); both answer whether they have taken the step.
+  bool add_blocked_convolution(const plan::Step& step);
+  bool add_blocked_phases(const plan::Step& step);
+  bool is_blocked(const Desc& desc) const;
+  const blocked::WinogradConvolution* new_winograd(const blocked::Winograd& form, const ConvSpec& spec,
+                                                   blocked::Convolution convolution);
   bool is_read_by_1x1_alone(int32_t id) const;
   bool splits_into_phases(const plan::Step& step) const;
 
@@ -72,7 +84,8 @@ class NetworkBuilder {
   const plan::Plan& plan_;
   WeightStore& weights_;
   std::byte* arena_;
-  int64_t block_ = 0;  // channels of a blocked map; 0: nhwc
+  int64_t block_ = 0;                          // channels of a blocked map; 0: nhwc
+  const blocked::Kernels* kernels_ = nullptr;  // null: nhwc
 };
 
 }  // namespace posefix::runtime::cpu

@@ -9,9 +9,16 @@ namespace {
 using plan::Op;
 using plan::Step;
 
-constexpr int kPhases = 4;  // of a 4x4 transposed convolution with stride 2
-
 }  // namespace
+
+void set_phase(ConvSpec& spec, int phase) {
+  spec.phase = phase;
+  spec.kernel_height = spec.kernel_width = 2;
+  spec.stride = 1;
+  spec.out_height = spec.in_height;
+  spec.out_width = spec.in_width;
+  spec.pads = {phase / 2 == 0 ? 1 : 0, phase / 2 == 0 ? 0 : 1, phase % 2 == 0 ? 1 : 0, phase % 2 == 0 ? 0 : 1};
+}
 
 ConvSpec NetworkBuilder::spec_of(const Step& step) const {
   const plan::TensorInfo& in = info(step.inputs[0]);
@@ -123,6 +130,7 @@ void NetworkBuilder::place_residual(const Value& residual, const Value& y, Tag t
 
 void NetworkBuilder::add_convolution(const Step& step) {
   if (value(step.inputs[0]).phases > 1) return add_phase_wise_convolution(step);
+  if (add_blocked_convolution(step)) return;
   const Value& x = whole(step.inputs[0]);
   const ConvSpec spec = spec_of(step);
   std::vector<Call*> calls;
@@ -174,7 +182,10 @@ void NetworkBuilder::add_phase_wise_convolution(const Step& step) {
 }
 
 void NetworkBuilder::add_transposed(const Step& step) {
-  if (splits_into_phases(step)) return add_phases(step);
+  if (splits_into_phases(step)) {
+    if (!add_blocked_phases(step)) add_phases(step);
+    return;
+  }
   const Value& x = whole(step.inputs[0]);
   const Shape& w = plan_.weight_infos[static_cast<size_t>(step.weights[0])].shape;
   const Desc any({w[2], w[3], w[0], w[1]}, static_cast<Type>(x.desc.data.data_type), Tag::any);
@@ -211,14 +222,10 @@ void NetworkBuilder::add_transposed(const Step& step) {
 void NetworkBuilder::add_phases(const Step& step) {
   const Value& x = whole(step.inputs[0]);
   ConvSpec spec = spec_of(step);
-  spec.kernel_height = spec.kernel_width = 2;
-  spec.stride = 1;
-  spec.out_height = spec.in_height;
-  spec.out_width = spec.in_width;
   const bool stays_split = is_read_by_1x1_alone(step.output);
-  const bool is_blocked = block_ != 0 && !spec.is_whole && spec.out_channels % block_ == 0;
-  const Tag tag = !is_blocked ? Tag::nhwc : block_ == 16 ? Tag::nChw16c : Tag::nChw8c;
-  const Desc phase_desc({network_.batch_, spec.out_channels, spec.out_height, spec.out_width},
+  const bool in_blocks = block_ != 0 && !spec.is_whole && spec.out_channels % block_ == 0;
+  const Tag tag = !in_blocks ? Tag::nhwc : block_ == 16 ? Tag::nChw16c : Tag::nChw8c;
+  const Desc phase_desc({network_.batch_, spec.out_channels, spec.in_height, spec.in_width},
                         type_of(info(step.output).dtype), tag);
   const size_t phase_bytes = phase_desc.get_size();
   size_t used = 0;
@@ -226,8 +233,7 @@ void NetworkBuilder::add_phases(const Step& step) {
   std::vector<Call*> calls;
   std::string kernel;
   for (int phase = 0; phase < kPhases; ++phase) {
-    spec.phase = phase;
-    spec.pads = {phase / 2 == 0 ? 1 : 0, phase / 2 == 0 ? 0 : 1, phase % 2 == 0 ? 1 : 0, phase % 2 == 0 ? 0 : 1};
+    set_phase(spec, phase);
     const ConvPrimitive chosen = choose(spec, x.desc, phase_desc, true);
     size_t used_by_phase = used;
     dnnl::memory to(phase_desc, network_.engine_, nullptr);

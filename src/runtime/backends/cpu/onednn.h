@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "plan/plan.h"
+#include "runtime/backends/cpu/aligned.h"
+#include "runtime/backends/cpu/blocked/convolution.h"
 #include "runtime/backends/cpu/kernels.h"
 
 namespace posefix::runtime::cpu {
@@ -72,6 +74,9 @@ class WeightStore {
   dnnl::memory bias(const ConvSpec& spec);
   // A weight [n] as it stands in the plan.
   dnnl::memory vector(int32_t id);
+  // Packed for own kernels: for Winograd's form, or of a 1x1 convolution if it is null.
+  const float* packed(const blocked::Kernels& kernels, const blocked::Winograd* form, const ConvSpec& spec);
+  bool has_packed(const blocked::Winograd* form, const ConvSpec& spec) const;
   // [out,in,kh,kw] of a transposed convolution that has no phases here.
   dnnl::memory transposed_weights(int32_t id, const Desc& wanted);
 
@@ -79,12 +84,15 @@ class WeightStore {
   using Key = std::pair<int32_t, int>;  // weight id, phase
   dnnl::primitive_attr attributes_of(const ConvSpec& spec) const;
   Tensor source_values(const ConvSpec& spec, bool as_f32) const;
+  // [kh,kw,in,out] of the spec's convolution.
+  Tensor plain_values(const ConvSpec& spec, bool as_f32) const;
   dnnl::memory reordered(const Key& key, const dnnl::memory& plain, const Desc& wanted);
 
   std::shared_ptr<const plan::Plan> plan_;
   dnnl::engine engine_;
   dnnl::stream stream_;
   std::multimap<Key, dnnl::memory> kept_;
+  std::map<std::pair<Key, const blocked::Winograd*>, AlignedBytes> packed_;
 };
 
 // Taken from the implementation's name: a fallback that no one should wait for.

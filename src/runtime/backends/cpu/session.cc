@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
-#include <new>
 
 #include "base/error.h"
 #include "base/threads.h"
@@ -14,14 +13,6 @@ namespace posefix::runtime {
 namespace {
 
 using cpu::Network;
-
-struct AlignedDelete {
-  void operator()(std::byte* memory) const { ::operator delete[](memory, std::align_val_t{64}); }
-};
-using AlignedBytes = std::unique_ptr<std::byte[], AlignedDelete>;
-AlignedBytes allocate(size_t bytes) {
-  return AlignedBytes(static_cast<std::byte*>(::operator new[](std::max<size_t>(bytes, 64), std::align_val_t{64})));
-}
 
 // A plan in bf16 or int8 as one in f32, for a CPU that has no such arithmetic: bf16 emulated would be slower than f32,
 // and products of 8-bit numbers are summed in pairs of 16 bits where there is no VNNI, which overflow. The weights
@@ -49,7 +40,7 @@ class CpuSession : public Session {
         threads_(options.threads > 0 ? options.threads : available_cores()),
         engine_(dnnl::engine::kind::cpu, 0),
         weights_(plan_, engine_),
-        arena_(allocate(plan_->arena_bytes * static_cast<uint64_t>(max_batch_))) {
+        arena_(cpu::allocate(plan_->arena_bytes * static_cast<uint64_t>(max_batch_))) {
     network(max_batch_);
     plan_->release_pages();
   }
@@ -122,7 +113,7 @@ class CpuSession : public Session {
     try {
       auto made = std::make_unique<Network>(*plan_, batch, weights_, engine_, arena_.get());
       if (made->scratch_bytes() > scratch_bytes_) {
-        scratch_ = allocate(made->scratch_bytes());
+        scratch_ = cpu::allocate(made->scratch_bytes());
         scratch_bytes_ = made->scratch_bytes();
         for (auto& [size, other] : networks_) other->bind_scratch(scratch_.get());
       }
@@ -139,8 +130,8 @@ class CpuSession : public Session {
   int threads_;
   dnnl::engine engine_;
   cpu::WeightStore weights_;
-  AlignedBytes arena_;
-  AlignedBytes scratch_;
+  cpu::AlignedBytes arena_;
+  cpu::AlignedBytes scratch_;
   size_t scratch_bytes_ = 0;
   std::map<int64_t, std::unique_ptr<Network>> networks_;
   Network* last_ = nullptr;

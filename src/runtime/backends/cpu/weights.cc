@@ -20,9 +20,7 @@ int64_t filter_row(int phase, int64_t j) { return phase == 0 ? 3 - 2 * j : 2 - 2
 
 // One phase's [2,2,in,out] out of [4,4,out,in].
 template <typename Value>
-std::vector<std::byte> phase_weights(const Value* all, int64_t in, int64_t out, int phase) {
-  std::vector<std::byte> bytes(static_cast<size_t>(4 * in * out) * sizeof(Value));
-  auto* result = reinterpret_cast<Value*>(bytes.data());
+void phase_weights(const Value* all, int64_t in, int64_t out, int phase, Value* result) {
   for (int64_t tap = 0; tap < 4; ++tap) {
     const int64_t ky = filter_row(phase / 2, tap / 2);
     const int64_t kx = filter_row(phase % 2, tap % 2);
@@ -32,7 +30,6 @@ std::vector<std::byte> phase_weights(const Value* all, int64_t in, int64_t out, 
       for (int64_t i = 0; i < in; ++i) to[i * out + o] = from[o * in + i];
     }
   }
-  return bytes;
 }
 
 }  // namespace
@@ -70,21 +67,12 @@ ConvPrimitive WeightStore::choose(const ConvSpec& spec, const Desc& source, cons
   };
   const Desc any({spec.out_channels, spec.in_channels, spec.kernel_height, spec.kernel_width}, weight_type(source),
                  Tag::any);
-  const bool is_float = static_cast<Type>(source.data.data_type) == Type::f32;
-  const bool may_use_winograd = is_float && spec.kernel_height == 3 && spec.kernel_width == 3 && spec.stride == 1 &&
-                                spec.in_channels >= 32 && spec.out_channels >= 32;
   ConvPrimitive result;
-  for (const algorithm algorithm : {algorithm::convolution_winograd, algorithm::convolution_direct}) {
-    if (algorithm == algorithm::convolution_winograd && !may_use_winograd) continue;
-    const auto [begin, end] = kept_.equal_range({spec.weights, spec.phase});
-    for (auto kept = begin; kept != end; ++kept) {
-      if (attempt(algorithm, kept->second.get_desc(), result)) return result;
-    }
-    // Winograd's format depends on the batch and takes four times the memory: one batch size, the first, may have it
-    // made; the others use it where they can.
-    const bool may_add_format = algorithm == algorithm::convolution_direct || begin == end;
-    if (may_add_format && attempt(algorithm, any, result)) return result;
+  const auto [begin, end] = kept_.equal_range({spec.weights, spec.phase});
+  for (auto kept = begin; kept != end; ++kept) {
+    if (attempt(algorithm::convolution_direct, kept->second.get_desc(), result)) return result;
   }
+  if (attempt(algorithm::convolution_direct, any, result)) return result;
   if (!attempt(algorithm::convolution_auto, any, result) && !result) {
     throw failed("oneDNN has no implementation for a {}x{} convolution of {} to {} channels", spec.kernel_height,
                  spec.kernel_width, spec.in_channels, spec.out_channels);
@@ -119,29 +107,61 @@ Tensor WeightStore::source_values(const ConvSpec& spec, bool as_f32) const {
   return wide;
 }
 
+Tensor WeightStore::plain_values(const ConvSpec& spec, bool as_f32) const {
+  Tensor all = source_values(spec, as_f32);
+  if (spec.phase < 0) return all;
+  Tensor result(all.dtype(), {2, 2, spec.in_channels, spec.out_channels});
+  const auto take = [&]<typename Value>(const Value*) {
+    phase_weights(reinterpret_cast<const Value*>(all.bytes().data()), spec.in_channels, spec.out_channels, spec.phase,
+                  reinterpret_cast<Value*>(result.mutable_bytes().data()));
+  };
+  switch (dtype_size(all.dtype())) {
+    case 1:
+      take(static_cast<const uint8_t*>(nullptr));
+      break;
+    case 2:
+      take(static_cast<const uint16_t*>(nullptr));
+      break;
+    default:
+      take(static_cast<const uint32_t*>(nullptr));
+  }
+  return result;
+}
+
 dnnl::memory WeightStore::weights(const ConvSpec& spec, const Desc& wanted) {
   const Key key{spec.weights, spec.phase};
   const auto [begin, end] = kept_.equal_range(key);
   for (auto kept = begin; kept != end; ++kept) {
     if (kept->second.get_desc() == wanted) return kept->second;
   }
-  const Tensor values = source_values(spec, static_cast<Type>(wanted.data.data_type) == Type::f32);
+  const Tensor values = plain_values(spec, static_cast<Type>(wanted.data.data_type) == Type::f32);
   const Desc plain({spec.out_channels, spec.in_channels, spec.kernel_height, spec.kernel_width},
                    type_of(values.dtype()), Tag::hwio);
-  const std::byte* bytes = values.bytes().data();
-  std::vector<std::byte> phase;
-  if (spec.phase >= 0) {
-    const auto of_phase = [&](const auto* all) {
-      return phase_weights(all, spec.in_channels, spec.out_channels, spec.phase);
-    };
-    phase = values.dtype() == DType::kBF16 ? of_phase(reinterpret_cast<const uint16_t*>(bytes))
-            : values.dtype() == DType::kI8 ? of_phase(reinterpret_cast<const int8_t*>(bytes))
-                                           : of_phase(reinterpret_cast<const float*>(bytes));
-    bytes = phase.data();
-  }
-  dnnl::memory memory = reordered(key, dnnl::memory(plain, engine_, const_cast<std::byte*>(bytes)), wanted);
+  dnnl::memory memory =
+      reordered(key, dnnl::memory(plain, engine_, const_cast<std::byte*>(values.bytes().data())), wanted);
   plan_->release_pages();
   return memory;
+}
+
+bool WeightStore::has_packed(const blocked::Winograd* form, const ConvSpec& spec) const {
+  return packed_.contains({{spec.weights, spec.phase}, form});
+}
+
+const float* WeightStore::packed(const blocked::Kernels& kernels, const blocked::Winograd* form, const ConvSpec& spec) {
+  AlignedBytes& kept = packed_[{{spec.weights, spec.phase}, form}];
+  auto* values = reinterpret_cast<float*>(kept.get());
+  if (values != nullptr) return values;
+  const Tensor plain = plain_values(spec, true);
+  const int64_t points = form != nullptr ? form->points() : 1;
+  kept = allocate(static_cast<size_t>(points * spec.in_channels * spec.out_channels) * sizeof(float));
+  values = reinterpret_cast<float*>(kept.get());
+  if (form != nullptr) {
+    blocked::pack_winograd(kernels, *form, spec.in_channels, spec.out_channels, plain.f32().data(), values);
+  } else {
+    blocked::pack_pointwise(kernels, spec.in_channels, spec.out_channels, plain.f32().data(), values);
+  }
+  plan_->release_pages();
+  return values;
 }
 
 dnnl::memory WeightStore::bias(const ConvSpec& spec) {

@@ -1,0 +1,86 @@
+// f32 convolutions with stride 1 on maps in blocks of channels: 1x1 as products, 3x3 and 2x2 by Winograd's minimal
+// filtering. One object per convolution and batch size; it borrows its weights.
+//
+// Invariants: channels are whole blocks of kernels.lanes. A result's value does not depend on the number of threads.
+// run() does not allocate. Non-goals: strides, groups, dilation, other types than f32.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "runtime/backends/cpu/blocked/kernels.h"
+
+namespace posefix::runtime::cpu::blocked {
+
+struct Convolution {
+  int64_t batch = 1;
+  int64_t in_channels = 0, out_channels = 0;
+  int64_t in_height = 0, in_width = 0;
+  int64_t out_height = 0, out_width = 0;  // results per person
+  int64_t taps = 1;                       // rows and columns of the filter
+  int64_t pad_top = 0, pad_left = 0;      // the other sides' follow from the sizes
+  // Result (i, j) goes to pixel (first_row + step * i, first_column + step * j) of a map of step * out_height rows and
+  // step * out_width columns: step 2 interleaves the four phases of a transposed convolution.
+  int64_t step = 1, first_row = 0, first_column = 0;
+  bool adds = false;  // to what the map holds
+  bool relu = false;
+};
+
+// The fastest that runs on this CPU for maps in blocks of so many channels (8 or 16).
+const Kernels& kernels_for(int64_t lanes);
+
+// The form that needs the fewest products; `saves_memory` prefers small windows, whose weights are smaller. Null if no
+// form has so many taps.
+const Winograd* choose_form(const Kernels& kernels, const Convolution& convolution, bool saves_memory);
+
+// Weights [kh,kw,in,out] -> [point][group of vectors][in][vectors * lanes]; size points * in * out.
+void pack_winograd(const Kernels& kernels, const Winograd& form, int64_t in, int64_t out, const float* weights,
+                   float* packed);
+// Weights [in,out] -> [group of vectors][in][vectors * lanes].
+void pack_pointwise(const Kernels& kernels, int64_t in, int64_t out, const float* weights, float* packed);
+
+class WinogradConvolution {
+ public:
+  // bias: [out_channels] or null.
+  WinogradConvolution(const Kernels& kernels, const Winograd& form, const Convolution& convolution,
+                      const float* weights, const float* bias);
+  size_t scratch_bytes() const;  // aligned to 64
+  void run(const float* x, float* y, float* scratch) const;
+
+ private:
+  struct Place {
+    int64_t person, y, x;  // the tile's first result
+  };
+  void transform_windows(const float* x, float* points, int64_t group, int64_t slot, int64_t block) const;
+  void multiply(const float* points, float* sums, int64_t point, int64_t vector_group, int64_t slots) const;
+  void transform_tiles(const float* sums, float* y, int64_t group, int64_t slot, int64_t block) const;
+
+  const Kernels& kernels_;
+  const Winograd& form_;
+  Convolution convolution_;
+  const float* weights_;
+  std::vector<float> bias_;
+  std::vector<Place> places_;  // of all tiles of the batch
+  int64_t in_blocks_, out_blocks_;
+  int64_t rows_ = 0;          // tiles of a group: the rows of a product
+  int64_t groups_ = 0;        // of tiles
+  int64_t chunk_ = 0;         // groups at a time, so that points and sums stay in a cache
+  int64_t points_pitch_ = 0;  // from point to point
+  int64_t sums_pitch_ = 0;    //
+};
+
+class PointwiseConvolution {
+ public:
+  PointwiseConvolution(const Kernels& kernels, const Convolution& convolution, const float* weights, const float* bias);
+  void run(const float* x, float* y) const;
+
+ private:
+  const Kernels& kernels_;
+  Convolution convolution_;
+  const float* weights_;
+  const float* bias_;
+  int64_t in_blocks_, out_blocks_;
+  int64_t chunk_ = 0;  // pixels at a time
+};
+
+}  // namespace posefix::runtime::cpu::blocked

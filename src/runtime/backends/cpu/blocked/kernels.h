@@ -1,0 +1,77 @@
+// Kernels for f32 maps in blocks of channels, once per instruction set: the product of a panel, Winograd's transforms.
+//
+// A map's block is `lanes` channels wide; pixel follows pixel within a block (nChw16c, nChw8c). Each instruction set is
+// one file (kernels_*.cc) around the same templates (kernels_body.h), compiled with that set's options; nothing else
+// may call into them without asking kernels() first. No threads and no allocation in here.
+#pragma once
+
+#include <cstdint>
+
+namespace posefix::runtime::cpu::blocked {
+
+// c[v][r] = bias[v] (+ c[v][r]) + sum over blocks, k of a[block][r][k] * weights[block][k][v], then max(0, .).
+// r: up to `rows` rows of `lanes` values each, v: up to `vectors` vectors of output channels.
+struct Product {
+  const float* a = nullptr;
+  int64_t a_pitch = 0;  // from block to block
+  int64_t blocks = 0;
+  const float* weights = nullptr;  // [blocks * lanes][vectors * lanes]
+  const float* bias = nullptr;     // [vectors * lanes], or null
+  float* c = nullptr;
+  int64_t c_pitch = 0;  // from vector to vector
+  bool adds = false;
+  bool relu = false;
+};
+
+// A window of one block of a map -> points of it, `pitch` apart. Outside the map lie zeros.
+struct WindowTransform {
+  const float* map = nullptr;  // of the block
+  int64_t height = 0, width = 0;
+  int64_t y = 0, x = 0;  // the window's first pixel, maybe outside
+  float* points = nullptr;
+  int64_t pitch = 0;
+};
+
+// Points -> rows x columns pixels of one block of the result.
+struct TileTransform {
+  const float* points = nullptr;
+  int64_t pitch = 0;
+  const float* bias = nullptr;  // [lanes]
+  float* map = nullptr;         // of the block, at the tile's first pixel
+  int64_t row_pitch = 0, column_pitch = 0;
+  int64_t rows = 0, columns = 0;  // of the tile that lie within the result
+  bool adds = false;
+  bool relu = false;
+};
+
+// Winograd's minimal filtering F(height x width, taps x taps): a window of (height + taps - 1) x (width + taps - 1)
+// pixels gives a tile of height x width results with one product per pixel of the window.
+struct Winograd {
+  int taps = 0;
+  int tile_height = 0, tile_width = 0;
+  void (*window)(const WindowTransform&) = nullptr;
+  void (*tile)(const TileTransform&) = nullptr;
+  int window_height() const { return tile_height + taps - 1; }
+  int window_width() const { return tile_width + taps - 1; }
+  int points() const { return window_height() * window_width(); }
+};
+
+inline constexpr int kWinogradForms = 5;
+
+struct Kernels {
+  const char* name = "";
+  int lanes = 0;
+  int rows = 0;     // of a product, at most
+  int vectors = 0;  //
+  void (*product)(const Product&, int rows, int vectors) = nullptr;
+  Winograd winograd[kWinogradForms];
+};
+
+const Kernels& avx512_kernels();    // lanes 16; avx512f
+const Kernels& avx2_kernels();      // lanes 8; avx2 and fma
+const Kernels& portable_kernels();  // lanes 8; whatever the build is for
+
+// The transformed filter's factors [window][taps] for a window of so many points, row-major.
+void filter_factors(int window, int taps, double* factors);
+
+}  // namespace posefix::runtime::cpu::blocked
