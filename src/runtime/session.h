@@ -1,7 +1,8 @@
 // An offline model ready to run: crops and poses in, refined poses out.
 //
 // A Session owns its backend's memory and threads. It is not thread-safe: one caller at a time; several sessions may
-// run side by side. No allocation happens in run().
+// run side by side, and those of one plan (the same pointer, or the same unchanged file) share its weights on the cpu.
+// No allocation happens in run() but for the first batch of a size.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,10 @@
 // Which backend opens what: the one place that knows them all.
+#include <sys/stat.h>
+
+#include <map>
+#include <mutex>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "base/error.h"
@@ -8,12 +13,33 @@
 #include "runtime/backends/ascend/ascend_session.h"
 
 namespace posefix::runtime {
+namespace {
+
+// Plans of this process by file, so that sessions of one file share its weights. A file that was written anew is
+// another one.
+PlanPointer read_shared(const std::filesystem::path& path) {
+  using FileId = std::tuple<dev_t, ino_t, off_t, time_t, long>;
+  static std::mutex mutex;
+  static std::map<FileId, std::weak_ptr<const plan::Plan>> open;
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return plan::read_plan(path);  // which says why
+  const FileId id{status.st_dev, status.st_ino, status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
+  const std::lock_guard<std::mutex> lock(mutex);
+  std::erase_if(open, [](const auto& entry) { return entry.second.expired(); });
+  const auto found = open.find(id);
+  if (PlanPointer shared = found == open.end() ? nullptr : found->second.lock()) return shared;
+  PlanPointer plan = plan::read_plan(path);
+  open[id] = plan;
+  return plan;
+}
+
+}  // namespace
 
 std::unique_ptr<Session> open_session(const std::filesystem::path& plan, const SessionOptions& options) {
   if (options.backend == "torch") return open_torch(plan, options);
   if (options.backend == "ascend" || plan.extension() == ".om") return ascend::open_ascend(plan, options);
   try {
-    return open_session(plan::read_plan(plan), options);
+    return open_session(read_shared(plan), options);
   } catch (const Error& error) {
     const bool names_file = std::string(error.what()).find(plan.string()) != std::string::npos;
     if (names_file) throw;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <mutex>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <string>
 #include <vector>
@@ -62,10 +63,12 @@ struct ConvSpec {
 
 using ConvPrimitive = dnnl::convolution_forward::primitive_desc;
 
-// The plan's weights in the formats that the chosen implementations want, shared by all batch sizes.
+// The plan's weights in the formats that the chosen implementations want, shared by all batch sizes and by all sessions
+// of the plan. Whoever builds a network holds mutex() meanwhile; a built network only reads its weights.
 class WeightStore {
  public:
   WeightStore(std::shared_ptr<const plan::Plan> plan, dnnl::engine engine);
+  std::mutex& mutex() { return mutex_; }
 
   // The fastest implementation that is known for the spec; `source` and `destination` may be of format any.
   ConvPrimitive choose(const ConvSpec& spec, const Desc& source, const Desc& destination);
@@ -92,7 +95,9 @@ class WeightStore {
   dnnl::engine engine_;
   dnnl::stream stream_;
   std::multimap<Key, dnnl::memory> kept_;
-  std::map<std::pair<Key, const blocked::Winograd*>, AlignedBytes> packed_;
+  std::map<std::pair<Key, const blocked::Winograd*>, const float*> packed_;
+  BlockStore blocks_;
+  std::mutex mutex_;
 };
 
 // Taken from the implementation's name: a fallback that no one should wait for.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <mutex>
 
 #include "base/error.h"
 #include "base/threads.h"
@@ -31,15 +32,39 @@ PlanPointer runnable(PlanPointer plan) {
   return wide;
 }
 
+// What sessions of one plan share while any of them lives.
+struct Shared {
+  explicit Shared(PlanPointer compiled)
+      : original(std::move(compiled)),
+        plan(runnable(original)),
+        engine(dnnl::engine::kind::cpu, 0),
+        weights(plan, engine) {}
+
+  PlanPointer original;
+  PlanPointer plan;  // as it runs here
+  dnnl::engine engine;
+  cpu::WeightStore weights;
+};
+
+std::shared_ptr<Shared> shared_for(const PlanPointer& plan) {
+  static std::mutex mutex;
+  static std::map<const plan::Plan*, std::weak_ptr<Shared>> open;
+  const std::lock_guard<std::mutex> lock(mutex);
+  std::erase_if(open, [](const auto& entry) { return entry.second.expired(); });
+  std::weak_ptr<Shared>& entry = open[plan.get()];
+  std::shared_ptr<Shared> shared = entry.lock();
+  if (!shared) entry = shared = std::make_shared<Shared>(plan);
+  return shared;
+}
+
 class CpuSession : public Session {
  public:
-  CpuSession(PlanPointer plan, const SessionOptions& options)
-      : plan_(runnable(std::move(plan))),
+  CpuSession(const PlanPointer& plan, const SessionOptions& options)
+      : shared_(shared_for(plan)),
+        plan_(shared_->plan),
         info_(info_of(*plan_, "cpu")),
         max_batch_(options.max_batch),
         threads_(options.threads > 0 ? options.threads : available_cores()),
-        engine_(dnnl::engine::kind::cpu, 0),
-        weights_(plan_, engine_),
         arena_(cpu::allocate(plan_->arena_bytes * static_cast<uint64_t>(max_batch_))) {
     network(max_batch_);
     plan_->release_pages();
@@ -111,7 +136,8 @@ class CpuSession : public Session {
     const auto found = networks_.find(batch);
     if (found != networks_.end()) return *found->second;
     try {
-      auto made = std::make_unique<Network>(*plan_, batch, weights_, engine_, arena_.get());
+      const std::lock_guard<std::mutex> lock(shared_->weights.mutex());
+      auto made = std::make_unique<Network>(*plan_, batch, shared_->weights, shared_->engine, arena_.get());
       if (made->scratch_bytes() > scratch_bytes_) {
         scratch_ = cpu::allocate(made->scratch_bytes());
         scratch_bytes_ = made->scratch_bytes();
@@ -124,12 +150,11 @@ class CpuSession : public Session {
     }
   }
 
+  std::shared_ptr<Shared> shared_;
   PlanPointer plan_;
   ModelInfo info_;
   int64_t max_batch_;
   int threads_;
-  dnnl::engine engine_;
-  cpu::WeightStore weights_;
   cpu::AlignedBytes arena_;
   cpu::AlignedBytes scratch_;
   size_t scratch_bytes_ = 0;
@@ -149,7 +174,7 @@ bool cpu_computes(const std::string& precision) {
 }
 
 std::unique_ptr<Session> open_cpu(PlanPointer plan, const SessionOptions& options) {
-  return std::make_unique<CpuSession>(std::move(plan), options);
+  return std::make_unique<CpuSession>(plan, options);
 }
 
 }  // namespace posefix::runtime

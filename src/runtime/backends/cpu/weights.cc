@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstring>
 
 #include "base/error.h"
@@ -21,13 +22,17 @@ int64_t filter_row(int phase, int64_t j) { return phase == 0 ? 3 - 2 * j : 2 - 2
 // One phase's [2,2,in,out] out of [4,4,out,in].
 template <typename Value>
 void phase_weights(const Value* all, int64_t in, int64_t out, int phase, Value* result) {
+  constexpr int64_t kTogether = 16;  // rows read side by side, so that whole cache lines are written
   for (int64_t tap = 0; tap < 4; ++tap) {
     const int64_t ky = filter_row(phase / 2, tap / 2);
     const int64_t kx = filter_row(phase % 2, tap % 2);
     const Value* from = all + (ky * 4 + kx) * out * in;
     Value* to = result + tap * in * out;
-    for (int64_t o = 0; o < out; ++o) {
-      for (int64_t i = 0; i < in; ++i) to[i * out + o] = from[o * in + i];
+    for (int64_t first = 0; first < out; first += kTogether) {
+      const int64_t last = std::min(out, first + kTogether);
+      for (int64_t i = 0; i < in; ++i) {
+        for (int64_t o = first; o < last; ++o) to[i * out + o] = from[o * in + i];
+      }
     }
   }
 }
@@ -81,7 +86,7 @@ ConvPrimitive WeightStore::choose(const ConvSpec& spec, const Desc& source, cons
 }
 
 dnnl::memory WeightStore::reordered(const Key& key, const dnnl::memory& plain, const Desc& wanted) {
-  dnnl::memory memory(wanted, engine_);
+  dnnl::memory memory(wanted, engine_, blocks_.add(wanted.get_size()));
   dnnl::memory source = plain;
   dnnl::reorder(source, memory).execute(stream_, source, memory);
   stream_.wait();
@@ -110,10 +115,11 @@ Tensor WeightStore::source_values(const ConvSpec& spec, bool as_f32) const {
 Tensor WeightStore::plain_values(const ConvSpec& spec, bool as_f32) const {
   Tensor all = source_values(spec, as_f32);
   if (spec.phase < 0) return all;
-  Tensor result(all.dtype(), {2, 2, spec.in_channels, spec.out_channels});
+  const size_t bytes = all.bytes().size() / 4;
+  const std::shared_ptr<std::byte[]> memory = allocate(bytes);
   const auto take = [&]<typename Value>(const Value*) {
     phase_weights(reinterpret_cast<const Value*>(all.bytes().data()), spec.in_channels, spec.out_channels, spec.phase,
-                  reinterpret_cast<Value*>(result.mutable_bytes().data()));
+                  reinterpret_cast<Value*>(memory.get()));
   };
   switch (dtype_size(all.dtype())) {
     case 1:
@@ -125,7 +131,7 @@ Tensor WeightStore::plain_values(const ConvSpec& spec, bool as_f32) const {
     default:
       take(static_cast<const uint32_t*>(nullptr));
   }
-  return result;
+  return Tensor(all.dtype(), {2, 2, spec.in_channels, spec.out_channels}, {memory.get(), bytes}, memory);
 }
 
 dnnl::memory WeightStore::weights(const ConvSpec& spec, const Desc& wanted) {
@@ -148,20 +154,19 @@ bool WeightStore::has_packed(const blocked::Winograd* form, const ConvSpec& spec
 }
 
 const float* WeightStore::packed(const blocked::Kernels& kernels, const blocked::Winograd* form, const ConvSpec& spec) {
-  AlignedBytes& kept = packed_[{{spec.weights, spec.phase}, form}];
-  auto* values = reinterpret_cast<float*>(kept.get());
-  if (values != nullptr) return values;
+  const float*& kept = packed_[{{spec.weights, spec.phase}, form}];
+  if (kept != nullptr) return kept;
   const Tensor plain = plain_values(spec, true);
   const int64_t points = form != nullptr ? form->points() : 1;
-  kept = allocate(static_cast<size_t>(points * spec.in_channels * spec.out_channels) * sizeof(float));
-  values = reinterpret_cast<float*>(kept.get());
+  const auto count = static_cast<size_t>(points * spec.in_channels * spec.out_channels);
+  auto* values = reinterpret_cast<float*>(blocks_.add(count * sizeof(float)));
   if (form != nullptr) {
     blocked::pack_winograd(kernels, *form, spec.in_channels, spec.out_channels, plain.f32().data(), values);
   } else {
     blocked::pack_pointwise(kernels, spec.in_channels, spec.out_channels, plain.f32().data(), values);
   }
   plan_->release_pages();
-  return values;
+  return kept = values;
 }
 
 dnnl::memory WeightStore::bias(const ConvSpec& spec) {

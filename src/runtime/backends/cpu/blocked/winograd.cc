@@ -14,6 +14,25 @@ int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 // Points and sums of the tiles at hand: more does not fit beside the weights in a core's share of the caches.
 constexpr int64_t kWorkingBytes = int64_t{6} << 20;
 
+#if defined(__x86_64__) && !defined(__clang__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+#define POSEFIX_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define POSEFIX_CLONES
+#endif
+
+// to[o] = sum over tap of factors[tap] * from[tap * pitch + o], for whole blocks of channels.
+POSEFIX_CLONES
+void weigh_taps(const float* factors, int taps, const float* from, int64_t pitch, int64_t count, float* to) {
+  constexpr int64_t kTogether = 8;  // divides every block
+  for (int64_t o = 0; o < count; o += kTogether) {
+    float sums[kTogether] = {};
+    for (int tap = 0; tap < taps; ++tap) {
+      for (int64_t k = 0; k < kTogether; ++k) sums[k] += factors[tap] * from[tap * pitch + o + k];
+    }
+    for (int64_t k = 0; k < kTogether; ++k) to[o + k] = sums[k];
+  }
+}
+
 // A pitch that maps the points of one tile to different sets of a cache.
 int64_t skewed(int64_t floats) { return floats + 16; }
 
@@ -69,12 +88,8 @@ void pack_winograd(const Kernels& kernels, const Winograd& form, int64_t in, int
       const float* factor = factors.data() + point * taps * taps;
       for (int64_t first = 0; first < out; first += wide) {
         const int64_t count = std::min(wide, out - first);
-        float* to = packed + (point * out + first) * in + i * count;
-        for (int64_t o = 0; o < count; ++o) to[o] = 0;
-        for (int tap = 0; tap < taps * taps; ++tap) {
-          const float* from = weights + (tap * in + i) * out + first;
-          for (int64_t o = 0; o < count; ++o) to[o] += factor[tap] * from[o];
-        }
+        weigh_taps(factor, taps * taps, weights + i * out + first, in * out, count,
+                   packed + (point * out + first) * in + i * count);
       }
     }
   }
