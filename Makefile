@@ -14,7 +14,7 @@ CTEST := ctest --output-on-failure -j $(JOBS)
 # Quiet unless it fails.
 configure = mkdir -p build && cmake --preset $(1) >build/configure-$(1).log 2>&1 || { cat build/configure-$(1).log; exit 1; }
 
-.PHONY: all help setup build tests demo demo-train test test-golden test-asan test-tsan test-peers fuzz bench bench-runtime bench-refine bench-evaluate lint install clean
+.PHONY: all help setup build tests demo demo-train test test-golden test-asan test-tsan test-peers test-torch2 fuzz bench bench-runtime bench-refine bench-evaluate bench-ascend lint install clean
 
 all: build
 
@@ -59,6 +59,10 @@ test-peers: build  ## TensorFlow, ONNX Runtime and OpenVINO run what posefix wri
 	@cmake --build --preset release -j $(JOBS) --target tensorfile_golden_test
 	@scripts/test_peers.sh
 
+test-torch2: setup  ## training and the torch backend on LibTorch 2.x (POSEFIX_TORCH_ROOT, else a Python environment under build/)
+	@scripts/setup.sh peers
+	@JOBS=$(JOBS) scripts/test_torch2.sh
+
 fuzz: setup  ## libFuzzer over every reader; SECONDS=60 each
 	@scripts/setup.sh fuzz
 	@$(call configure,fuzz)
@@ -85,6 +89,10 @@ bench-refine: setup  ## posefix refine beside the same pipeline in Python with c
 bench-evaluate: build  ## COCO evaluation side by side with pycocotools, faster-coco-eval and hotcoco
 	@scripts/setup.sh peers
 	@scripts/bench_evaluate.sh
+
+bench-ascend: build  ## the share of an NPU's time that refine uses, against the stand-in at 20 ms a batch
+	@cmake --build --preset release -j $(JOBS) --target ascend_stub_rt ascend_stub_mdl ascend_stub_atc
+	@python3 bench/ascend/run.py --program build/release/bin/posefix --stub build/release/ascend_stub
 
 lint: tests  ## clang-format, clang-tidy, include layers
 	@scripts/setup.sh lint

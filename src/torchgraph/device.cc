@@ -41,12 +41,15 @@ const DeviceKind kNpu{"npu",
                       "libposefix_hccl.so",
                       "POSEFIX_HCCL_LIBRARY"};
 
-// The kernels lie beside libtorch_cpu, which the loader found already.
-std::string beside_libtorch(const std::string& library) {
+// CUDA's kernels lie beside libtorch_cpu, which the loader found already; torch_npu's in a package beside LibTorch's.
+std::string near_libtorch(const std::string& library) {
   Dl_info info{};
   if (dladdr(reinterpret_cast<void*>(&at::globalContext), &info) == 0 || info.dli_fname == nullptr) return library;
-  const std::filesystem::path candidate = std::filesystem::path(info.dli_fname).parent_path() / library;
-  return std::filesystem::exists(candidate) ? candidate.string() : library;
+  const std::filesystem::path folder = std::filesystem::path(info.dli_fname).parent_path();
+  for (const std::filesystem::path& candidate : {folder / library, folder / "../../torch_npu/lib" / library}) {
+    if (std::filesystem::exists(candidate)) return candidate.string();
+  }
+  return library;
 }
 
 int device_count(at::DeviceType type) {
@@ -57,8 +60,10 @@ int device_count(at::DeviceType type) {
 // Number of devices; `problem` says why there is none.
 int load(const DeviceKind& kind, std::string& problem) {
   if (device_count(kind.type) == 0) {
+    // cuBLAS refuses deterministic algorithms without a fixed workspace, and reads this when it is first used.
+    if (kind.type == at::kCUDA) ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);
     const char* given = std::getenv(kind.override_env);
-    const std::string library = given != nullptr ? given : beside_libtorch(kind.library);
+    const std::string library = given != nullptr ? given : near_libtorch(kind.library);
     if (dlopen(library.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) {
       problem = fmt::format("{} could not be loaded: {}", library, dlerror());
       return 0;
@@ -69,7 +74,8 @@ int load(const DeviceKind& kind, std::string& problem) {
   return count;
 }
 
-at::Device open_kind(const DeviceKind& kind, const std::string& name) {
+// A device by name, its library loaded and not yet used.
+at::Device find_kind(const DeviceKind& kind, const std::string& name) {
   int index = 0;
   if (name.size() > kind.name.size()) {
     const std::string digits = name.substr(kind.name.size() + 1);
@@ -85,13 +91,34 @@ at::Device open_kind(const DeviceKind& kind, const std::string& name) {
   return {kind.type, static_cast<at::DeviceIndex>(index)};
 }
 
-}  // namespace
+// torch_npu's own start and end, which its Python half would call. By the names that the linker sees; neither depends
+// on the standard library. Source: Ascend/pytorch, torch_npu/csrc/libs/init_npu.h, the same from 2.0 to 2.15.
+constexpr const char* kInitNpu = "_ZN9torch_npu8init_npuERKN3c106DeviceE";
+constexpr const char* kFinalizeNpu = "_ZN9torch_npu12finalize_npuEv";
 
-at::Device open_device(const std::string& name) {
+void finalize_npu() noexcept {
+  try {
+    reinterpret_cast<void (*)()>(dlsym(RTLD_DEFAULT, kFinalizeNpu))();
+  } catch (const std::exception&) {
+    // The process ends anyway, and the driver takes the device back.
+  }
+}
+
+void start_npu(const at::Device& device) {
+  const auto init = reinterpret_cast<void (*)(const at::Device&)>(dlsym(RTLD_DEFAULT, kInitNpu));
+  if (init == nullptr || dlsym(RTLD_DEFAULT, kFinalizeNpu) == nullptr) {
+    throw failed("--device npu: the library that was loaded for it has no torch_npu::init_npu; torch_npu 2.0 or later");
+  }
+  init(device);
+  static const bool ends_in_order = std::atexit(&finalize_npu) == 0;
+  PFX_CHECK(ends_in_order);
+}
+
+at::Device find_device(const std::string& name) {
   const std::string kind = name.substr(0, name.find(':'));
   if (name == "cpu") return at::kCPU;
-  if (kind == kCuda.name) return open_kind(kCuda, name);
-  if (kind == kNpu.name) return open_kind(kNpu, name);
+  if (kind == kCuda.name) return find_kind(kCuda, name);
+  if (kind == kNpu.name) return find_kind(kNpu, name);
   if (name != "auto" && !name.empty()) throw bad_input("--device {}: expected auto, cpu, cuda or npu", name);
   for (const DeviceKind* candidate : {&kCuda, &kNpu}) {
     std::string problem;
@@ -100,6 +127,22 @@ at::Device open_device(const std::string& name) {
     }
   }
   return at::kCPU;
+}
+
+// With deterministic algorithms LibTorch 2 writes NaN into all memory that it hands out; no operation here reads such.
+template <typename Context>
+void leave_new_memory_alone(Context& context) {
+  if constexpr (requires { context.setDeterministicFillUninitializedMemory(false); }) {
+    context.setDeterministicFillUninitializedMemory(false);
+  }
+}
+
+}  // namespace
+
+at::Device open_device(const std::string& name) {
+  const at::Device device = find_device(name);
+  if (device.type() == kNpu.type) start_npu(device);
+  return device;
 }
 
 std::string device_name(const at::Device& device) {
@@ -113,7 +156,7 @@ std::string device_of_process(const std::string& name, int64_t local_rank, int64
     throw bad_input("--device {}: {} processes on this machine would share it; leave the number out", name,
                     local_world);
   }
-  const at::Device first = open_device(name);
+  const at::Device first = find_device(name);  // not started: every process would hold a context on number 0
   if (first.is_cpu()) return "cpu";
   // A launcher may show every process its own device alone.
   const bool sees_one = device_count(first.type()) == 1;
@@ -136,6 +179,7 @@ int fix_threads(int threads) {
   using SetThreads = void (*)(int);
   if (const auto set = reinterpret_cast<SetThreads>(dlsym(RTLD_DEFAULT, "openblas_set_num_threads"))) set(resolved);
   at::globalContext().setDeterministicAlgorithms(true, false);
+  leave_new_memory_alone(at::globalContext());
   at::globalContext().setBenchmarkCuDNN(false);
   at::globalContext().setDeterministicCuDNN(true);
   at::globalContext().setAllowTF32CuDNN(false);

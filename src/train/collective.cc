@@ -69,7 +69,7 @@ Collective::Collective(const Place& place, milliseconds timeout, const std::stri
   Connection& c = *connection_;
   c.store = connect(place, place.rank == 0, timeout);
   try {
-    c.store->set(here_key(place.rank), {1});
+    c.store->set(here_key(place.rank), std::vector<uint8_t>{1});
     wait_for_all(*c.store, place, timeout);
     c.control = make_gloo_group(c.store, place, timeout);
   } catch (const Error&) {
@@ -162,7 +162,7 @@ void Collective::check_same(const std::string& what, const std::string& text) {
   const std::string key = "same/" + what;
   std::string first;
   meet([&] {
-    if (place_.rank == 0) connection_->store->set(key, {text.begin(), text.end()});
+    if (place_.rank == 0) connection_->store->set(key, std::vector<uint8_t>(text.begin(), text.end()));
     const std::vector<uint8_t> stored = connection_->store->get(key);
     first.assign(stored.begin(), stored.end());
   });

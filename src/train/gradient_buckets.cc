@@ -30,7 +30,8 @@ class Hook : public autograd::FunctionPostHook {
 
 // Keeps a variable's accumulation, and with it the hook, alive.
 struct GradientBuckets::Accumulator {
-  std::shared_ptr<autograd::Node> node;
+  // A shared_ptr in older LibTorch, an intrusive_ptr in newer.
+  decltype(autograd::impl::grad_accumulator(at::Tensor())) node;
 };
 
 GradientBuckets::GradientBuckets(torchgraph::Network& network, Collective& collective, int64_t bucket_bytes)
@@ -42,7 +43,7 @@ GradientBuckets::GradientBuckets(torchgraph::Network& network, Collective& colle
       return variable.flat_offset >= bucket.begin && variable.flat_offset < bucket.end;
     });
     const auto index = static_cast<size_t>(found - buckets_.begin());
-    std::shared_ptr<autograd::Node> node = autograd::impl::grad_accumulator(variable.value);
+    auto node = autograd::impl::grad_accumulator(variable.value);
     node->add_post_hook(std::make_unique<Hook>([this, index] { on_accumulated(index); }));
     accumulators_.push_back({std::move(node)});
   }

@@ -17,6 +17,10 @@
 #include <torch/library.h>
 #include <torch/version.h>
 
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+
 #define FAKE_NPU_TORCH (TORCH_VERSION_MAJOR * 100 + TORCH_VERSION_MINOR)
 #if FAKE_NPU_TORCH >= 201
 #include <ATen/detail/PrivateUse1HooksInterface.h>
@@ -28,6 +32,7 @@ namespace {
 constexpr c10::DeviceType kNpu = c10::DeviceType::PrivateUse1;
 constexpr c10::DeviceIndex kDevices = 2;
 thread_local c10::DeviceIndex g_current = 0;
+std::atomic<bool> g_started = false;
 
 using OptionalTensor = c10::optional<at::Tensor>;
 
@@ -77,6 +82,7 @@ class Allocator final : public at::Allocator {
 
  private:
   static at::DataPtr take(size_t bytes) {
+    TORCH_CHECK(g_started, "fake torch_npu: used before torch_npu::init_npu");
     void* pointer = c10::alloc_cpu(bytes);
     return {pointer, pointer, &free_memory, at::Device(kNpu, g_current)};
   }
@@ -211,7 +217,15 @@ struct Hooks final : public at::PrivateUse1HooksInterface {
 Hooks g_hooks;
 #endif
 
+// Registered as the library is loaded, so it runs after what the program registers.
+void check_end() {
+  if (!g_started) return;
+  std::fputs("fake torch_npu: the process ends without torch_npu::finalize_npu\n", stderr);
+  std::_Exit(70);
+}
+
 const bool g_registered = [] {
+  std::atexit(&check_end);
   c10::SetAllocator(kNpu, &g_allocator);
 #if FAKE_NPU_TORCH >= 201
   c10::register_privateuse1_backend("npu");
@@ -244,3 +258,17 @@ TORCH_LIBRARY_IMPL(_, PrivateUse1, m) { m.fallback(torch::CppFunction::makeFromB
 namespace c10::impl {
 C10_REGISTER_GUARD_IMPL(PrivateUse1, ::fake_npu::Guard);
 }  // namespace c10::impl
+
+namespace torch_npu {
+
+__attribute__((visibility("default"))) void init_npu(const at::Device& device);
+__attribute__((visibility("default"))) void finalize_npu();
+
+void init_npu(const at::Device& device) {
+  TORCH_CHECK(device.type() == fake_npu::kNpu, "fake torch_npu: init_npu of ", device);
+  fake_npu::g_started = true;
+}
+
+void finalize_npu() { fake_npu::g_started = false; }
+
+}  // namespace torch_npu
