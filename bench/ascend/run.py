@@ -13,6 +13,7 @@ import os
 import pathlib
 import statistics
 import subprocess
+import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -48,8 +49,10 @@ def main():
         folder = pathlib.Path(name)
 
         def run(*arguments):
-            return subprocess.run([program, *arguments], cwd=folder, env=environment, check=True,
-                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE).stdout
+            done = subprocess.run([program, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+            if done.returncode != 0:
+                sys.exit(f"posefix {arguments[0]} ended with {done.returncode}:\n{done.stderr}")
+            return done.stdout
 
         (folder / "c.yaml").write_text(CONFIG)
         annotations, poses = copies(args.batches * args.batch // 2)

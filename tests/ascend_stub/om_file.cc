@@ -15,6 +15,12 @@ OmPort decode(const nlohmann::json& json) { return {json.at("name"), json.at("dt
 
 }  // namespace
 
+size_t OmPort::person_elements() const {
+  size_t count = 1;
+  for (size_t d = 1; d < dims.size(); ++d) count *= static_cast<size_t>(dims[d]);
+  return count;
+}
+
 std::string encode_om(const OmFile& om) {
   nlohmann::json json;
   json["soc"] = om.soc;

@@ -19,6 +19,9 @@ struct OmPort {
   std::string name;
   std::string dtype;  // f32, f16, u8
   Shape dims;         // -1 first for gears
+
+  size_t element_bytes() const { return dtype == "f32" ? 4 : dtype == "f16" ? 2 : 1; }
+  size_t person_elements() const;  // of one row of the batch
 };
 
 struct OmFile {
@@ -31,6 +34,11 @@ struct OmFile {
   std::vector<double> aipp_mean;  // per channel, of the first input; empty without AIPP
   bool is_onnx = false;
   std::string graph;  // bytes
+
+  // Of a port at the largest batch.
+  size_t bytes(const OmPort& port) const {
+    return static_cast<size_t>(batch) * port.person_elements() * port.element_bytes();
+  }
 };
 
 std::string encode_om(const OmFile& om);

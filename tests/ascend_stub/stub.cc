@@ -73,6 +73,14 @@ Context& Stub::require_context(const char* call) const {
   return *current_context;
 }
 
+LoadedModel& Stub::require_model(uint32_t id, const char* call) const {
+  const Context& context = require_context(call);
+  const auto found = models.find(id);
+  if (found == models.end()) break_rule(kUseAfterFree, std::string(call) + ": no loaded model has this id");
+  if (found->second->context != &context) break_rule(kModelContext, std::string(call) + ": loaded in another context");
+  return *found->second;
+}
+
 bool Stub::is_fault_due(const std::string& what) {
   const int64_t call = ++calls_[what];
   if (what != fault_) return false;

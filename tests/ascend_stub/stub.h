@@ -1,4 +1,4 @@
-// State of the stub: one process-wide object behind the C functions of acl_runtime.cc and acl_model.cc.
+// State of the stub: one process-wide object behind the C functions of acl_*.cc.
 //
 // Environment:
 //   ASCEND_STUB_RUN_MODE=device     the program runs on the device's CPU (default: host)
@@ -36,6 +36,8 @@ struct Context {
   int32_t device = 0;
 };
 
+constexpr size_t kGearInputBytes = 4;
+
 struct LoadedModel {
   uint32_t id = 0;
   Context* context = nullptr;
@@ -43,6 +45,10 @@ struct LoadedModel {
   GraphDef graph;                   // of a GraphDef
   std::shared_ptr<OnnxModel> onnx;  // of an ONNX file
   std::map<void*, int> queued;      // stream -> runs that were not synchronised
+
+  // The input that chooses the gear stands after the model's own.
+  bool is_gear_input(size_t index) const { return !om.gears.empty() && index == om.inputs.size(); }
+  size_t input_count() const { return om.inputs.size() + (om.gears.empty() ? 0 : 1); }
 };
 
 // A queue of work and the thread that does it. The thread is detached: one that hangs must not keep the process.
@@ -84,6 +90,8 @@ class Stub {
   void require_init(const char* call) const;
   // The calling thread's context.
   Context& require_context(const char* call) const;
+  // The loaded model of that id, which must be of the calling thread's context.
+  LoadedModel& require_model(uint32_t id, const char* call) const;
   // Whether the fault `what` is due now, counting this call.
   bool is_fault_due(const std::string& what);
 
