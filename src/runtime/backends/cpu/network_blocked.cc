@@ -46,22 +46,26 @@ bool NetworkBuilder::is_blocked(const Desc& desc) const {
          layout_of(desc).channels % block_ == 0;
 }
 
+const float* NetworkBuilder::bias_of(const ConvSpec& spec) {
+  const dnnl::memory bias = weights_.bias(spec);
+  return bias ? static_cast<const float*>(bias.get_data_handle()) : nullptr;
+}
+
 const blocked::WinogradConvolution* NetworkBuilder::new_winograd(const blocked::Winograd& form, const ConvSpec& spec,
                                                                  blocked::Convolution convolution) {
-  const dnnl::memory bias = weights_.bias(spec);
   network_.winograds_.push_back(std::make_unique<blocked::WinogradConvolution>(
-      *kernels_, form, convolution, weights_.packed(*kernels_, &form, spec),
-      bias ? static_cast<const float*>(bias.get_data_handle()) : nullptr));
+      *kernels_, form, convolution, weights_.packed(*kernels_, &form, spec), bias_of(spec)));
   return network_.winograds_.back().get();
 }
 
 bool NetworkBuilder::add_blocked_convolution(const Step& step) {
   const Value& x = whole(step.inputs[0]);
   const ConvSpec spec = spec_of(step);
-  const bool suits = is_blocked(x.desc) && is_blocked(preferred(step.output)) && spec.stride == 1 &&
-                     spec.kernel_height == 3 && spec.kernel_width == 3 && spec.in_channels >= kFewestChannels &&
-                     spec.out_channels >= kFewestChannels;
-  if (!suits) return false;
+  if (!is_blocked(x.desc) || !is_blocked(preferred(step.output)) || spec.stride != 1) return false;
+  const bool is_pointwise = spec.kernel_height == 1 && spec.kernel_width == 1 && spec.pads == ConvSpec{}.pads;
+  const bool is_winograd = spec.kernel_height == 3 && spec.kernel_width == 3 && spec.in_channels >= kFewestChannels &&
+                           spec.out_channels >= kFewestChannels;
+  if (!is_pointwise && !is_winograd) return false;
   const Value* residual = step.has_residual ? &whole(step.inputs.back()) : nullptr;
   if (residual != nullptr && !is_blocked(residual->desc)) return false;
 
@@ -69,17 +73,27 @@ bool NetworkBuilder::add_blocked_convolution(const Step& step) {
   size_t used = 0;
   const Value& y = set_value(step.output, preferred(step.output));
   if (residual != nullptr) place_residual(*residual, y, tag_of(layout_of(y.desc)), calls, used);
+  Network* network = &network_;
+  const auto* from = reinterpret_cast<const float*>(x.data);
+  auto* to = reinterpret_cast<float*>(y.data);
   const blocked::Convolution convolution = convolution_of(spec);
+  if (is_pointwise) {
+    network_.pointwise_.push_back(std::make_unique<blocked::PointwiseConvolution>(
+        *kernels_, convolution, weights_.packed(*kernels_, nullptr, spec), bias_of(spec)));
+    const blocked::PointwiseConvolution* pointwise = network_.pointwise_.back().get();
+    finish(step, fmt::format("own_1x1:{}", kernels_->name), [=, calls = std::move(calls)](const RunContext&) {
+      for (const Call* call : calls) call->run(network->stream_);
+      pointwise->run(from, to);
+    });
+    return true;
+  }
   const blocked::Winograd* form = blocked::choose_form(*kernels_, convolution, has_many_weights(spec));
   const blocked::WinogradConvolution* winograd = new_winograd(*form, spec, convolution);
   const size_t scratch_at = scratch_region(winograd->scratch_bytes(), used);
-  finish(step, name_of(*kernels_, *form),
-         [network = &network_, calls = std::move(calls), winograd, scratch_at, from = x.data,
-          to = y.data](const RunContext&) {
-           for (const Call* call : calls) call->run(network->stream_);
-           winograd->run(reinterpret_cast<const float*>(from), reinterpret_cast<float*>(to),
-                         reinterpret_cast<float*>(network->scratch_ + scratch_at));
-         });
+  finish(step, name_of(*kernels_, *form), [=, calls = std::move(calls)](const RunContext&) {
+    for (const Call* call : calls) call->run(network->stream_);
+    winograd->run(from, to, reinterpret_cast<float*>(network->scratch_ + scratch_at));
+  });
   return true;
 }
 

@@ -62,6 +62,7 @@ class NetworkBuilder {
   bool add_blocked_convolution(const plan::Step& step);
   bool add_blocked_phases(const plan::Step& step);
   bool is_blocked(const Desc& desc) const;
+  const float* bias_of(const ConvSpec& spec);
   const blocked::WinogradConvolution* new_winograd(const blocked::Winograd& form, const ConvSpec& spec,
                                                    blocked::Convolution convolution);
   bool is_read_by_1x1_alone(int32_t id) const;

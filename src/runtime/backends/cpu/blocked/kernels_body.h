@@ -39,7 +39,13 @@ void product(const Product& p) {
   }
   const float* a = p.a;
   const float* weights = p.weights;
+  if (p.adds) {  // what will be needed at the end
+    for (int v = 0; v < kV; ++v) {
+      for (int r = 0; r < kR; ++r) __builtin_prefetch(p.c + v * p.c_pitch + r * kLanes);
+    }
+  }
   for (int64_t block = 0; block < p.blocks; ++block, a += p.a_pitch) {
+    for (int r = 0; r < kR; ++r) __builtin_prefetch(a + (kR + r) * kLanes);  // the next rows, or the next block
 #pragma GCC unroll 4
     for (int k = 0; k < kLanes; ++k, weights += kV * kLanes) {
       Floats w[kV];
