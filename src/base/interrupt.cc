@@ -1,18 +1,29 @@
 #include "base/interrupt.h"
 
+#include <atomic>
 #include <csignal>
+#include <cstdint>
 #include <cstdlib>
+#include <ctime>
 
 #include "base/error.h"
 
 namespace posefix {
 namespace {
 
-volatile std::sig_atomic_t g_signal = 0;
+// Signals of one cause: a launcher's SIGINT and SIGTERM, or Ctrl-C that a parent passes on to who has had it already.
+constexpr int64_t kTogetherNs = 1'000'000'000;
 
-extern "C" void on_signal(int signal) {
-  if (g_signal != 0) std::_Exit(130);
-  g_signal = signal;
+std::atomic<int64_t> g_first_ns{0};  // of the monotonic clock; 0: no signal yet
+static_assert(std::atomic<int64_t>::is_always_lock_free);
+
+extern "C" void on_signal(int /*signal*/) {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  const int64_t now_ns = static_cast<int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
+  int64_t first_ns = 0;
+  if (g_first_ns.compare_exchange_strong(first_ns, now_ns)) return;
+  if (now_ns - first_ns >= kTogetherNs) std::_Exit(130);
 }
 
 }  // namespace
@@ -25,7 +36,7 @@ void catch_interrupts() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
-bool interrupted() { return g_signal != 0; }
+bool interrupted() { return g_first_ns != 0; }
 
 void throw_if_interrupted() {
   if (interrupted()) throw Error(ErrorCode::kInterrupted, "interrupted");

@@ -3,7 +3,8 @@
 
 namespace posefix {
 
-// Installs the handlers (main() calls it once). A second signal ends the process at once.
+// Installs the handlers (main() calls it once). A signal a second or more after the first ends the process at once;
+// sooner it is taken for part of the first, so that SIGINT and SIGTERM together still end in order.
 void catch_interrupts();
 bool interrupted();
 // Throws Error(kInterrupted) if a signal came.

@@ -182,6 +182,7 @@ std::vector<at::Tensor> Network::forward(const Inputs& inputs, Mode mode, const 
     if (node.op != Op::kInput) continue;
     PFX_CHECK(node.name == "image" || node.name == "pose" || node.name == "valid");
     values[i] = (node.name == "image" ? inputs.image : node.name == "pose" ? inputs.pose : inputs.valid).to(options);
+    if (node.name == "image" && options_.blank_image) values[i] = at::zeros_like(values[i]);
     if (values[i].dim() == 4 && options_.channels_last)
       values[i] = values[i].contiguous(at::MemoryFormat::ChannelsLast);
   }

@@ -38,6 +38,7 @@ struct NetworkOptions {
   double batch_norm_decay = 0.99;
   bool channels_last = false;       // memory order of feature maps and filters; the values are the same
   std::vector<std::string> frozen;  // prefixes of variables that do not train (their batch norms use moving statistics)
+  bool blank_image = false;         // the image input counts as zeros
   GatherFromProcesses gather;       // set: batch statistics are those of all processes
 };
 

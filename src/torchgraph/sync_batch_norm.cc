@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <array>
 #include <cstdint>
 
 namespace posefix::torchgraph {
@@ -17,16 +16,23 @@ struct Statistics {
   double count = 0;     // values a channel
 };
 
+// Sums over positions and processes are made in double and rounded once, so that f32 gets the same bits however the
+// batch is divided; in f32 the last bits would differ, and a deep network makes percents of them. Ascend's chips have
+// no double.
+at::ScalarType sum_type(const at::Tensor& x) {
+  return x.device().type() == at::DeviceType::PrivateUse1 ? at::kFloat : at::kDouble;
+}
+
 // Of equally large parts: the mean of means, the mean of variances and the variance of means. No difference of large
-// squares, so that f32 keeps its digits.
+// squares, so that the sum's type keeps its digits.
 Statistics statistics_of_all(const at::Tensor& x, at::ScalarType type, const GatherFromProcesses& gather) {
   const int64_t channels = x.size(1);
-  const auto [variance, mean] = at::var_mean(x.to(type), {0, 2, 3}, /*unbiased=*/false);
+  const auto [variance, mean] = at::var_mean(x.to(sum_type(x)), {0, 2, 3}, /*unbiased=*/false);
   const at::Tensor rows = gather(at::cat({mean, variance}));
   const at::Tensor means = rows.narrow(1, 0, channels);
   const at::Tensor all_mean = means.mean(0);
   const at::Tensor all_variance = rows.narrow(1, channels, channels).mean(0) + (means - all_mean).square().mean(0);
-  return {all_mean, all_variance, static_cast<double>(x.numel() / channels * rows.size(0))};
+  return {all_mean.to(type), all_variance.to(type), static_cast<double>(x.numel() / channels * rows.size(0))};
 }
 
 at::Tensor by_channel(const at::Tensor& values) { return values.view({1, -1, 1, 1}); }
@@ -57,19 +63,23 @@ class SyncBatchNorm : public autograd::Function<SyncBatchNorm> {
     const double count = context->saved_data["count"].toDouble();
     const auto* gather =
         reinterpret_cast<const GatherFromProcesses*>(static_cast<intptr_t>(context->saved_data["gather"].toInt()));
-    // With the statistics held fixed: dx = dy scale/sd, dscale = sum dy xhat, doffset = sum dy.
-    auto [dx, dscale, doffset] =
-        at::native_batch_norm_backward(gradients[0].contiguous(x.suggest_memory_format()), x, scale, mean, saved[3], {},
-                                       {}, /*train=*/false, epsilon, std::array<bool, 3>{true, true, true});
-    const at::Tensor sums = (*gather)(at::cat({dscale, doffset})).sum(0) / count;
+    const at::ScalarType type = scale.scalar_type();
+    const at::Tensor dy = gradients[0].contiguous(x.suggest_memory_format());
     const at::Tensor inverse = (saved[3] + epsilon).rsqrt();
+    const at::Tensor centred = x - by_channel(mean);
+    // dscale = sum dy xhat, doffset = sum dy; of this process, and for dx of all.
+    const at::Tensor dscale = (dy * centred).sum({0, 2, 3}, false, sum_type(x)) * inverse;
+    const at::Tensor doffset = dy.sum({0, 2, 3}, false, sum_type(x));
+    const at::Tensor sums = ((*gather)(at::cat({dscale, doffset})).sum(0) / count).to(type);
+    // dx = scale/sd * (dy - mean(dy) - xhat * mean(dy xhat)). The mean goes first, since a channel that hardly varies
+    // has a huge factor.
     const int64_t channels = scale.numel();
-    // What the statistics' own dependence on x takes off: scale/sd * (mean(dy) + xhat * mean(dy xhat)). The mean goes
-    // first, since a channel that hardly varies has a huge factor.
-    const at::Tensor factor = scale * inverse.square() * sums.narrow(0, 0, channels);
-    const at::Tensor shift = scale * inverse * sums.narrow(0, channels, channels);
-    dx.sub_((x - by_channel(mean)).mul_(by_channel(factor)).add_(by_channel(shift)));
-    return {dx, dscale, doffset, at::Tensor(), at::Tensor()};
+    const at::Tensor across = scale * inverse;
+    const at::Tensor factor = across * inverse * sums.narrow(0, 0, channels);
+    const at::Tensor shift = across * sums.narrow(0, channels, channels);
+    at::Tensor dx = dy * by_channel(across);
+    dx.sub_((centred * by_channel(factor)).add_(by_channel(shift)));
+    return {dx.to(x.scalar_type()), dscale.to(type), doffset.to(type), at::Tensor(), at::Tensor()};
   }
 };
 

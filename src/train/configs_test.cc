@@ -8,6 +8,7 @@
 #include "pose/skeleton.h"
 #include "train/config.h"
 #include "train/training_data.h"
+#include "train/validation.h"
 
 namespace posefix::train {
 namespace {
@@ -20,10 +21,12 @@ TEST(Configs, AllOfThemLoad) {
     model::ModelConfig model;
     DataConfig data;
     TrainConfig train;
+    ValidationConfig validation;
     Options options;
     model::add_options(options, model);
     add_options(options, data);
     add_options(options, train);
+    add_options(options, validation);
     options.load(entry.path());
     EXPECT_GT(pose::Skeleton::load(model.skeleton).size(), 0);
     EXPECT_EQ(data.annotations.size(), data.images.size());

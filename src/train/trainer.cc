@@ -26,8 +26,9 @@ torchgraph::NetworkOptions network_options(const TrainConfig& config, const std:
   options.precision = dtype_from_name(config.precision).value();
   options.batch_norm_decay = config.batch_norm_decay;
   options.channels_last = config.channels_last;
+  options.blank_image = config.blank_image;
   options.frozen = config.frozen;
-  if (config.sync_batch_norm && collective->world() > 1) {
+  if (config.sync_batch_norm) {
     options.gather = [collective](const at::Tensor& values) { return collective->gather(values); };
   }
   return options;

@@ -5,8 +5,10 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <random>
 
 #include "base/file.h"
 #include "base/testing/project_folder.h"
@@ -52,31 +54,69 @@ class DistributedTraining : public testing::Test {
   fs::path folder_;
 };
 
-TEST_F(DistributedTraining, AKilledRankIsNamedAndTheRunResumesExactly) {
-  const auto whole = shell("(train --out whole --procs 2 --steps 8)");
+// How many times each test kills: POSEFIX_KILLS, else once.
+int kills() {
+  const char* text = std::getenv("POSEFIX_KILLS");
+  return text == nullptr ? 1 : std::atoi(text);
+}
+
+TEST_F(DistributedTraining, ARankKilledAtARandomStepIsNamedAndTheRunResumesExactly) {
+  const auto whole = shell("(train --out whole --procs 2 --steps 24)");
   ASSERT_EQ(whole.exit_code, 0) << whole.output;
   EXPECT_THAT(whole.output, HasSubstr("processes: 2"));
-  const auto killed = shell(
-      "(train --out killed --procs 2 --steps 8) & run=$!\n"
-      "await killed 4; kill -9 $(child $run 1); wait $run");
-  EXPECT_EQ(killed.exit_code, 1) << killed.output;
-  EXPECT_THAT(killed.output, HasSubstr("rank 1 was ended by signal 9"));
-  EXPECT_THAT(killed.output, HasSubstr("posefix: rank 1: no sign of life"));  // rank 0's own words
-  const auto resumed = shell("(train --out killed --procs 2 --steps 8 --resume)");
-  ASSERT_EQ(resumed.exit_code, 0) << resumed.output;
-  EXPECT_TRUE(last("killed") == last("whole"));
-  const auto fewer = shell("(train --out killed --procs 1 --steps 9 --resume)");
+  std::random_device random;
+  for (int i = 0; i < kills(); ++i) {
+    const unsigned rank = random() % 2;
+    const unsigned lines = 2 + random() % 16;  // of metrics.jsonl
+    const std::string script = fmt::format(
+        "(train --out killed{0} --procs 2 --steps 24) & run=$!\n"
+        "await killed{0} {1}; sleep 0.0{2}; kill -9 $(child $run {3}); wait $run",
+        i, lines, random() % 10, rank);
+    SCOPED_TRACE(script);
+    const auto killed = shell(script);
+    EXPECT_EQ(killed.exit_code, 1) << killed.output;
+    EXPECT_THAT(killed.output, HasSubstr(fmt::format("rank {} was ended by signal 9", rank)));
+    // The other one's own words.
+    EXPECT_THAT(killed.output, HasSubstr(rank == 1 ? "posefix: rank 1: no sign of life"
+                                                   : "[rank 1] posefix: rank 0: keeps the job's store"));
+    const auto resumed = shell(fmt::format("(train --out killed{} --procs 2 --steps 24 --resume)", i));
+    ASSERT_EQ(resumed.exit_code, 0) << resumed.output;
+    EXPECT_TRUE(last(fmt::format("killed{}", i)) == last("whole"));
+  }
+  const auto fewer = shell("(train --out whole --procs 1 --steps 25 --resume)");
   EXPECT_EQ(fewer.exit_code, 2);
   EXPECT_THAT(fewer.output, HasSubstr("begun by 2 processes, now there are 1"));
 }
 
-TEST_F(DistributedTraining, RankZeroKilledIsNamedToo) {
-  const auto killed = shell(
-      "(train --out run --procs 2 --steps 1000) & run=$!\n"
-      "await run 2; kill -9 $(child $run 0); wait $run");
-  EXPECT_EQ(killed.exit_code, 1) << killed.output;
-  EXPECT_THAT(killed.output, HasSubstr("rank 0 was ended by signal 9"));
-  EXPECT_THAT(killed.output, HasSubstr("[rank 1] posefix: rank 0: keeps the job's store"));
+// All processes at once, while rank 0 writes a snapshot; the same run again and again.
+TEST_F(DistributedTraining, ARunKilledWhileItWritesASnapshotResumesExactly) {
+  const std::string options = "--procs 2 --steps 80 --set train.snapshot_every=1";
+  const auto whole = shell("(train --out whole " + options + ")");
+  ASSERT_EQ(whole.exit_code, 0) << whole.output;
+  for (int i = 0; i < kills(); ++i) {
+    // A process group of its own, so that one signal ends all at once. Some steps pass before, so that the run comes
+    // forward.
+    const auto killed = shell(
+        "writes() { for file in killed/.last.safetensors.*.tmp; do [ -e $file ] && return 0; done; return 1; }\n"
+        "lines() { cat killed/metrics.jsonl 2>/dev/null | wc -l; }\n"
+        "runs() { [ -d /proc/$run ] || exit 3; }\n"
+        "enough=$(($(lines) + 4))\n"
+        "setsid " POSEFIX_PROGRAM " train --config c.yaml --out killed " +
+        options +
+        " --resume & run=$!\n"
+        "until [ $(lines) -ge $enough ]; do runs; sleep 0.05; done\n"
+        "until writes; do runs; done\n"
+        "kill -9 -$run; wait $run");
+    SCOPED_TRACE(i);
+    if (killed.exit_code == 3) break;  // it has done all steps
+    EXPECT_EQ(killed.exit_code, 128 + 9) << killed.output;
+  }
+  const auto resumed = shell("(train --out killed " + options + " --resume)");
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.output;
+  EXPECT_TRUE(last("killed") == last("whole"));
+  for (const auto& entry : fs::directory_iterator(folder_ / "killed")) {
+    EXPECT_NE(entry.path().extension(), ".tmp") << entry.path();
+  }
 }
 
 TEST_F(DistributedTraining, AStoppedRankIsNamedAndTheRunEnds) {
@@ -97,6 +137,18 @@ TEST_F(DistributedTraining, AnInterruptStopsAllAtOneStep) {
       "(train --out run --procs 2 --steps 1000 --resume) & run=$!\nawait run 9; kill -INT $run; "
       "wait $run");
   EXPECT_EQ(resumed.exit_code, 130) << resumed.output;
+}
+
+// As a terminal and a launcher together send them: two signals to every process, and the parent's to its children.
+TEST_F(DistributedTraining, TwoSignalsTogetherStillWriteASnapshot) {
+  for (const char* processes : {"", "--procs 2"}) {
+    fs::remove_all(folder_ / "run");
+    const auto interrupted =
+        shell(std::string("setsid " POSEFIX_PROGRAM " train --config c.yaml --out run --steps 1000 ") + processes +
+              " --set train.snapshot_every=10000 & run=$!\nawait run 3; kill -INT -$run; kill -TERM -$run; wait $run");
+    EXPECT_EQ(interrupted.exit_code, 130) << interrupted.output;
+    EXPECT_TRUE(fs::exists(folder_ / "run/last.safetensors")) << interrupted.output;
+  }
 }
 
 TEST_F(DistributedTraining, AsMpirunStartsThem) {
