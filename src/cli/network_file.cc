@@ -1,5 +1,9 @@
 #include "cli/network_file.h"
 
+#include <fmt/format.h>
+
+#include <cstdio>
+
 #include "base/error.h"
 #include "compiler/compile.h"
 #include "compiler/open_model.h"
@@ -34,6 +38,20 @@ std::string value_or_empty(const std::map<std::string, std::string>& metadata, c
   return found == metadata.end() ? "" : found->second;
 }
 
+std::unique_ptr<runtime::Session> open_exported(const std::filesystem::path& path,
+                                                const runtime::SessionOptions& options) {
+  if (options.backend == "torch" || options.backend == "ascend") {
+    throw bad_input("--backend {}: {} is compiled for cpu or reference; torch takes a snapshot, ascend an .om",
+                    options.backend, path.string());
+  }
+  NetworkFile network = read_network_file(path);
+  const compiler::ModelTexts texts{network.config_yaml, network.skeleton_yaml, network.trust};
+  compiler::CompileOptions compile_options;
+  if (!options.backend.empty()) compile_options.target = options.backend;
+  return compiler::open_compiled(compiler::compile(network.graph, std::move(network.weights), texts, compile_options),
+                                 options);
+}
+
 }  // namespace
 
 bool is_exported_model(const std::filesystem::path& path) {
@@ -55,17 +73,13 @@ NetworkFile read_network_file(const std::filesystem::path& path) {
 
 std::unique_ptr<runtime::Session> open_network(const std::filesystem::path& path,
                                                const runtime::SessionOptions& options) {
-  if (!is_exported_model(path)) return compiler::open_model(path, options);
-  if (options.backend == "torch" || options.backend == "ascend") {
-    throw bad_input("--backend {}: {} is compiled for cpu or reference; torch takes a snapshot, ascend an .om",
-                    options.backend, path.string());
+  auto session = is_exported_model(path) ? open_exported(path, options) : compiler::open_model(path, options);
+  const runtime::ModelInfo& info = session->info();
+  if (!info.missing_precision.empty()) {
+    fmt::print(stderr, "{} is in {}, which this CPU has no instructions for: it runs in {}\n", path.string(),
+               info.missing_precision, info.precision);
   }
-  NetworkFile network = read_network_file(path);
-  const compiler::ModelTexts texts{network.config_yaml, network.skeleton_yaml, network.trust};
-  compiler::CompileOptions compile_options;
-  if (!options.backend.empty()) compile_options.target = options.backend;
-  return compiler::open_compiled(compiler::compile(network.graph, std::move(network.weights), texts, compile_options),
-                                 options);
+  return session;
 }
 
 }  // namespace posefix::cli

@@ -24,12 +24,14 @@ struct ModelInfo {
   int64_t width = 0;           // W, crop
   int64_t joints = 0;          // K
   int64_t heatmap_stride = 4;  // crop px per heat-map px
-  std::string precision;       // "f32", "bf16", "f16", "int8"
+  std::string precision;       // that it runs in: "f32", "bf16", "f16", "int8"
   std::string backend;         // that runs it: "cpu", "reference", ...
   std::string config_yaml;     // resolved configuration it was built from
   std::string skeleton_yaml;
   std::string trust;       // calibration as text (trust/trust.h), "" when the model carries none
   bool has_spread = true;  // false: RefinedBatch::spread comes back as NaN
+  // The precision that it was compiled for, where this machine has no instructions for that; "" elsewhere.
+  std::string missing_precision = {};
 };
 
 struct SessionOptions {

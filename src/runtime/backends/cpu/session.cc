@@ -66,6 +66,8 @@ class CpuSession : public Session {
         max_batch_(options.max_batch),
         threads_(options.threads > 0 ? options.threads : available_cores()),
         arena_(cpu::allocate(plan_->arena_bytes * static_cast<uint64_t>(max_batch_))) {
+    const std::string& compiled_for = shared_->original->metadata.precision;
+    if (compiled_for != info_.precision) info_.missing_precision = compiled_for;
     network(max_batch_);
     plan_->release_pages();
   }
