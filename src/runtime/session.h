@@ -38,7 +38,8 @@ struct SessionOptions {
   std::string backend = {};  // "" = what the model was compiled for
   std::string device = {};   // a name that the backend knows; "" = its default
   int64_t max_batch = 8;
-  int threads = 0;  // 0 = all cores
+  int threads = 0;             // 0 = all cores
+  std::string precision = {};  // that the torch backend computes in: "" or "f32", "bf16", "f16"
 };
 
 // B <= max_batch persons, back to back.

@@ -6,19 +6,27 @@
 #include <vector>
 
 #include "base/error.h"
+#include "torchgraph/transfer.h"
 
 namespace posefix::torchgraph {
 
-at::Tensor subtract_mean(std::span<const uint8_t> crops, int64_t batch, int64_t height, int64_t width,
-                         const std::array<double, 3>& mean) {
-  const int64_t pixels = height * width;
-  PFX_CHECK(static_cast<int64_t>(crops.size()) == batch * pixels * 3);
-  std::array<std::array<float, 256>, 3> table{};
+namespace {
+
+using Table = std::array<std::array<float, 256>, 3>;  // of a channel and a byte
+
+Table table_of(const std::array<double, 3>& mean) {
+  Table table{};
   for (size_t channel = 0; channel < 3; ++channel) {
     for (size_t value = 0; value < 256; ++value) {
       table[channel][value] = static_cast<float>(static_cast<double>(value) - mean[channel]);
     }
   }
+  return table;
+}
+
+at::Tensor look_up_on_cpu(std::span<const uint8_t> crops, int64_t batch, int64_t height, int64_t width,
+                          const Table& table) {
+  const int64_t pixels = height * width;
   at::Tensor image = at::empty({batch, 3, height, width}, at::TensorOptions().dtype(at::kFloat));
   float* out = image.data_ptr<float>();
   const uint8_t* in = crops.data();
@@ -30,6 +38,26 @@ at::Tensor subtract_mean(std::span<const uint8_t> crops, int64_t batch, int64_t 
     }
   }
   return image;
+}
+
+at::Tensor look_up_on(const at::Device& device, std::span<const uint8_t> crops, int64_t batch, int64_t height,
+                      int64_t width, Table& table) {
+  // from_blob() takes no const; nothing is written.
+  const at::Tensor host = at::from_blob(const_cast<uint8_t*>(crops.data()), {batch, height, width, 3}, at::kByte);
+  const at::Tensor values = send(at::from_blob(table.data(), {3 * 256}, at::kFloat), device);
+  const at::Tensor channel = at::arange(0, 3 * 256, 256, at::TensorOptions().dtype(at::kInt).device(device));
+  const at::Tensor index = send(host, device).permute({0, 3, 1, 2}).to(at::kInt) + channel.view({1, 3, 1, 1});
+  return values.index_select(0, index.flatten()).view({batch, 3, height, width});
+}
+
+}  // namespace
+
+at::Tensor subtract_mean(std::span<const uint8_t> crops, int64_t batch, int64_t height, int64_t width,
+                         const std::array<double, 3>& mean, const at::Device& device) {
+  PFX_CHECK(static_cast<int64_t>(crops.size()) == batch * height * width * 3);
+  Table table = table_of(mean);
+  return device.is_cpu() ? look_up_on_cpu(crops, batch, height, width, table)
+                         : look_up_on(device, crops, batch, height, width, table);
 }
 
 at::Tensor copy_f32(std::span<const float> values, const std::vector<int64_t>& shape) {

@@ -10,10 +10,11 @@
 
 namespace posefix::torchgraph {
 
-// crops [B,H,W,3] u8 -> [B,3,H,W] f32 on the CPU: float(double(value) - mean of its channel), exactly as the reference
-// computes it. Channel order is kept (BGR in, BGR out).
+// crops [B,H,W,3] u8 -> [B,3,H,W] f32 on the device: float(double(value) - mean of its channel), exactly as the
+// reference computes it. Channel order is kept (BGR in, BGR out). To another device than the CPU the bytes travel, a
+// quarter of the floats, and the values are looked up there: the CPU's to the bit.
 at::Tensor subtract_mean(std::span<const uint8_t> crops, int64_t batch, int64_t height, int64_t width,
-                         const std::array<double, 3>& mean);
+                         const std::array<double, 3>& mean, const at::Device& device = at::kCPU);
 
 // A copy of `values` with that shape on the CPU.
 at::Tensor copy_f32(std::span<const float> values, const std::vector<int64_t>& shape);

@@ -11,6 +11,7 @@
 #include "torchgraph/device.h"
 #include "torchgraph/layout.h"
 #include "torchgraph/ops.h"
+#include "torchgraph/transfer.h"
 
 namespace posefix::torchgraph {
 namespace {
@@ -40,23 +41,24 @@ const Tensor& find_weight(const NamedTensors& weights, const graph::Node& node, 
   return found->second;
 }
 
-// Whether every op of a training step has a kernel for the type on the device.
-void check_precision(DType precision, const at::Device& device) {
-  const c10::AutoGradMode grad_mode(true);
+// Whether every op has a kernel for the type on the device: forward and backward to train, else forward.
+void check_precision(DType precision, bool trains, const at::Device& device) {
+  const c10::AutoGradMode grad_mode(trains);
   const at::TensorOptions low = at::TensorOptions().dtype(scalar_type(precision)).device(device);
   const at::TensorOptions f32 = at::TensorOptions().dtype(at::kFloat).device(device);
   try {
-    const at::Tensor filter = at::ones({4, 4, 4, 4}, f32).requires_grad_();
-    const at::Tensor scale = at::ones({4}, f32).requires_grad_();
+    const at::Tensor filter = at::ones({4, 4, 4, 4}, f32).set_requires_grad(trains);
+    const at::Tensor scale = at::ones({4}, f32).set_requires_grad(trains);
     at::Tensor x = conv2d(at::ones({2, 4, 8, 8}, low), filter.to(low), {}, 1, {1, 1, 1, 1});
-    x = at::relu(at::batch_norm(x, scale, scale, at::zeros({4}, f32), at::ones({4}, f32), true, 0.1, 1e-5, true));
+    x = at::relu(at::batch_norm(x, scale, scale, at::zeros({4}, f32), at::ones({4}, f32), trains, 0.1, 1e-5, true));
     x = conv_transpose2d_same(max_pool(x, 3, 2, {1, 1, 1, 1}), filter.to(low), {}, 2);
-    (x + scale.view({1, -1, 1, 1})).sum().backward();
+    x = (x + scale.view({1, -1, 1, 1})).sum();
+    if (trains) x.backward();
   } catch (const c10::Error& error) {
     const std::string reason = error.what_without_backtrace();
-    throw bad_input(
-        "train.precision {}: LibTorch {} cannot train in it on device {} ({}); use f32 or another of f32, bf16, f16",
-        dtype_name(precision), libtorch_version(), device_name(device), reason.substr(0, reason.find('\n')));
+    throw bad_input("{} {}: LibTorch {} cannot {} in it on device {} ({}); use f32 or another of f32, bf16, f16",
+                    trains ? "train.precision" : "--precision", dtype_name(precision), libtorch_version(),
+                    trains ? "train" : "run", device_name(device), reason.substr(0, reason.find('\n')));
   }
 }
 
@@ -67,7 +69,8 @@ Network::Network(graph::Graph graph, const NamedTensors& weights, const NetworkO
   if (options.dtype != DType::kF32 && options.dtype != DType::kF64) {
     throw bad_input("a network's variables are f32 or f64, not {}", dtype_name(options.dtype));
   }
-  if (options.precision != DType::kF32) check_precision(options.precision, device_);
+  if (options.precision != DType::kF32) check_precision(options.precision, true, device_);
+  if (options.inference_precision != DType::kF32) check_precision(options.inference_precision, false, device_);
   lay_out_variables();
   import_variables(weights);
 }
@@ -181,7 +184,8 @@ std::vector<at::Tensor> Network::forward(const Inputs& inputs, Mode mode, const 
     if (node.op == Op::kWeight) values[i] = variables_[static_cast<size_t>(variable_of_node_[i])].value;
     if (node.op != Op::kInput) continue;
     PFX_CHECK(node.name == "image" || node.name == "pose" || node.name == "valid");
-    values[i] = (node.name == "image" ? inputs.image : node.name == "pose" ? inputs.pose : inputs.valid).to(options);
+    const at::Tensor& input = node.name == "image" ? inputs.image : node.name == "pose" ? inputs.pose : inputs.valid;
+    values[i] = send(input, device_).to(options);
     if (node.name == "image" && options_.blank_image) values[i] = at::zeros_like(values[i]);
     if (values[i].dim() == 4 && options_.channels_last)
       values[i] = values[i].contiguous(at::MemoryFormat::ChannelsLast);
@@ -200,8 +204,8 @@ at::Tensor Network::run_step(const PlanStep& step, const std::vector<at::Tensor>
   const graph::Attributes& attrs = node.attrs;
   const auto in = [&](size_t i) -> const at::Tensor& { return values[static_cast<size_t>(step.inputs.at(i))]; };
   // What a convolution reads, in its precision; the gradient comes back in the original type.
-  const bool low = mode == Mode::kTraining && options_.precision != DType::kF32;
-  const auto operand = [&](size_t i) { return low ? in(i).to(scalar_type(options_.precision)) : in(i); };
+  const DType precision = mode == Mode::kTraining ? options_.precision : options_.inference_precision;
+  const auto operand = [&](size_t i) { return precision == DType::kF32 ? in(i) : in(i).to(scalar_type(precision)); };
   const auto bias = [&] { return attrs.has_bias ? operand(2) : at::Tensor(); };
   const auto finish = [&](at::Tensor y) {
     if (attrs.has_residual) y = y + in(step.inputs.size() - 1);

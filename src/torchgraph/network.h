@@ -6,8 +6,9 @@
 // elements (the padding is zero and stays zero).
 // Batch norm as TensorFlow 1's fused one: the biased batch variance normalises, the unbiased one (N/(N-1)) enters the
 // moving average, which moves by 1 - decay per training forward pass.
-// In a low precision (training only) convolutions and the feature maps between them are bf16 or f16; variables, their
-// gradients, batch statistics, biases and everything from the logits on stay in `dtype`. Inference computes in `dtype`.
+// In a low precision convolutions and the feature maps between them are bf16 or f16; variables, their gradients, batch
+// statistics, biases and everything from the logits on stay in `dtype`. Each mode has its own: a network that trains in
+// a low precision is validated in `dtype`.
 // Non-goals: losses and optimisers (train/), other layouts than NCHW in the interface.
 #pragma once
 
@@ -32,9 +33,10 @@ enum class Mode {
 };
 
 struct NetworkOptions {
-  std::string device = "cpu";     // see device.h
-  DType dtype = DType::kF32;      // kF32 or kF64
-  DType precision = DType::kF32;  // of feature maps in training: kF32 (that is, dtype), kBF16 or kF16
+  std::string device = "cpu";               // see device.h
+  DType dtype = DType::kF32;                // kF32 or kF64
+  DType precision = DType::kF32;            // of feature maps in training: kF32 (that is, dtype), kBF16 or kF16
+  DType inference_precision = DType::kF32;  // likewise in inference
   double batch_norm_decay = 0.99;
   bool channels_last = false;       // memory order of feature maps and filters; the values are the same
   std::vector<std::string> frozen;  // prefixes of variables that do not train (their batch norms use moving statistics)

@@ -14,6 +14,7 @@
 #include "model/posefix_net.h"
 #include "torchgraph/image_input.h"
 #include "torchgraph/layout.h"
+#include "torchgraph/transfer.h"
 
 namespace posefix::train {
 namespace {
@@ -79,7 +80,8 @@ Trainer::Part Trainer::part(const sample::Batch& batch, int64_t index, int64_t p
     return std::span(values).subspan(static_cast<size_t>(first * row), static_cast<size_t>(size * row));
   };
   const std::array<double, 3> mean{model::kImageMeanBgr[0], model::kImageMeanBgr[1], model::kImageMeanBgr[2]};
-  return {{torchgraph::subtract_mean(rows(batch.crops, height_ * width_ * 3), size, height_, width_, mean),
+  return {{torchgraph::subtract_mean(rows(batch.crops, height_ * width_ * 3), size, height_, width_, mean,
+                                     network_.device()),
            torchgraph::copy_f32(rows(batch.pose, joints_ * 2), {size, joints_, 2}),
            torchgraph::copy_f32(rows(batch.valid, joints_), {size, joints_})},
           rows(batch.target, joints_ * 2),
@@ -106,9 +108,9 @@ Targets Trainer::targets_of(const Part& part) const {
   const int64_t stride = model::kHeatmapStride;
   Targets targets = make_targets(part.target, part.target_valid, joints_, height_ / stride, width_ / stride,
                                  network_.options().dtype);
-  targets.heatmap = targets.heatmap.to(network_.device());
-  targets.coords_heatmap_px = targets.coords_heatmap_px.to(network_.device());
-  targets.valid = targets.valid.to(network_.device());
+  for (at::Tensor* values : {&targets.heatmap, &targets.coords_heatmap_px, &targets.valid}) {
+    *values = torchgraph::send(*values, network_.device());
+  }
   return targets;
 }
 
@@ -136,21 +138,18 @@ Trainer::AveragedWeights::~AveragedWeights() {
   if (raw_.defined()) values_.copy_(raw_);
 }
 
-LossValues Trainer::backward(const Part& part, bool last) {
+at::Tensor Trainer::backward(const Part& part, bool last) {
   const auto values = network_.forward(part.inputs, torchgraph::Mode::kTraining, {"logits", "coords_heatmap_px"});
   const Targets targets = targets_of(part);
   const c10::AutoGradMode grad_mode(true);
   const Losses losses = pose_losses(values[0], values[1], targets);
-  const LossValues result = over_all_ranks({losses.heatmap.item<double>(), losses.coord.item<double>(), 0});
-  if (result.finite()) {
-    if (buckets_ && last) buckets_->arm();
-    at::Tensor total = losses.heatmap + losses.coord;
-    const int64_t shares = config_.accumulate * collective_->world();
-    if (shares > 1) total = total / static_cast<double>(shares);
-    if (scales_loss_) total = total * loss_scale_.value();
-    total.backward();
-  }
-  return result;
+  if (buckets_ && last) buckets_->arm();
+  at::Tensor total = losses.heatmap + losses.coord;
+  const int64_t shares = config_.accumulate * collective_->world();
+  if (shares > 1) total = total / static_cast<double>(shares);
+  if (scales_loss_) total = total * loss_scale_.value();
+  total.backward();
+  return at::stack({losses.heatmap.detach(), losses.coord.detach()});
 }
 
 LossValues Trainer::compute_gradients(const sample::Batch& batch) {
@@ -158,18 +157,21 @@ LossValues Trainer::compute_gradients(const sample::Batch& batch) {
   at::Tensor gradients = network_.flat_gradients();
   gradients.zero_();
   const at::Tensor moving_before = buckets_ ? network_.moving_statistics().clone() : at::Tensor();
-  LossValues mean;
-  const auto parts = static_cast<double>(config_.accumulate);
+  std::vector<at::Tensor> losses;  // [2] of every part
   for (int64_t i = 0; i < config_.accumulate; ++i) {
-    const LossValues values = backward(part(batch, i, config_.accumulate), i + 1 == config_.accumulate);
-    mean.heatmap += values.heatmap / parts;
-    mean.coord += values.coord / parts;
-    if (!values.finite()) return mean;
+    losses.push_back(backward(part(batch, i, config_.accumulate), i + 1 == config_.accumulate));
   }
-  if (buckets_) {
-    buckets_->finish();
-    if (!config_.sync_batch_norm) average_moving_statistics(moving_before);
+  if (buckets_) buckets_->finish();
+  // The step's one wait for the device, after everything was queued that does not depend on it.
+  const at::Tensor values = at::stack(losses).cpu().to(at::kDouble);
+  LossValues mean;
+  for (int64_t i = 0; i < config_.accumulate; ++i) {
+    mean.heatmap += values[i][0].item<double>() / static_cast<double>(config_.accumulate);
+    mean.coord += values[i][1].item<double>() / static_cast<double>(config_.accumulate);
   }
+  mean = over_all_ranks(mean);
+  if (!mean.finite()) return mean;
+  if (buckets_ && !config_.sync_batch_norm) average_moving_statistics(moving_before);
   if (scales_loss_) gradients.mul_(1 / loss_scale_.value());
   if (config_.optimizer == "adam" && config_.weight_decay > 0) {
     mean.l2 = add_weight_decay(network_.flat_values(), gradients, network_.decaying_count(), config_.weight_decay);

@@ -44,7 +44,7 @@ class Trainer {
 
   // Forward and backward of this process's share of a batch, in config.accumulate parts: gradients of the mean loss lie
   // in network().flat_gradients(), with the L2 term when the optimiser has one. Moving averages have moved. When a loss
-  // is not finite on any rank there was no backward pass; the caller must not update().
+  // is not finite on any rank the gradients mean nothing; the caller must not update().
   LossValues compute_gradients(const sample::Batch& batch);
   // Ranks whose loss was not finite in the latest compute_gradients().
   const std::vector<int64_t>& non_finite_ranks() const { return non_finite_ranks_; }
@@ -69,7 +69,7 @@ class Trainer {
     at::Tensor raw_;     // undefined: nothing to put back
   };
 
-  // The whole batch as the network's inputs, on the CPU.
+  // The whole batch as the network's inputs, the image on the network's device.
   torchgraph::Network::Inputs inputs(const sample::Batch& batch) const;
 
   torchgraph::Network& network() { return network_; }
@@ -97,8 +97,9 @@ class Trainer {
   };
   Part part(const sample::Batch& batch, int64_t index, int64_t parts) const;
   Targets targets_of(const Part& part) const;
-  // `last`: of the step, so that gradients may travel while it runs.
-  LossValues backward(const Part& part, bool last);
+  // `last`: of the step, so that gradients may travel while it runs. Returns the two losses, [2] on the device, without
+  // waiting for them.
+  at::Tensor backward(const Part& part, bool last);
   // Means over all processes; fills non_finite_ranks_.
   LossValues over_all_ranks(const LossValues& mine);
   void average_moving_statistics(const at::Tensor& before);

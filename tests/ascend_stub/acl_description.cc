@@ -16,6 +16,7 @@ aclDataType type_of(const OmPort& port) {
 
 const LoadedModel& model_of(const aclmdlDesc* description, const char* call) {
   Stub& stub = Stub::instance();
+  const std::lock_guard lock(stub.mutex);
   stub.require_init(call);
   const auto& object = stub.get<Description>(description, Kind::kDescription, call);
   if (object.model == nullptr) break_rule(kKnownHandle, std::string(call) + ": aclmdlGetDesc was not called");

@@ -75,10 +75,13 @@ Allocation* Memory::find(const void* pointer) {
   return nullptr;
 }
 
-void Memory::protect(const Allocation& allocation) {
+void Memory::protect(Allocation& allocation) {
   int protection = PROT_READ | PROT_WRITE;
   if (allocation.queued_reads > 0) protection = PROT_READ;
   if (!allocation.is_alive || allocation.is_hidden || allocation.queued_writes > 0) protection = PROT_NONE;
+  // A run changes little, and the time for it would count as the device's.
+  if (protection == allocation.protection) return;
+  allocation.protection = protection;
   ::mprotect(allocation.view, page_rounded(allocation.bytes), protection);
 }
 

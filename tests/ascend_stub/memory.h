@@ -22,6 +22,7 @@ struct Allocation {
   bool is_hidden = false;  // device memory in host run mode
   int queued_reads = 0;    // queued work reads it: the caller may only read
   int queued_writes = 0;   // queued work writes it: the caller may not touch it
+  int protection = -1;     // of the view; -1: none chosen yet
   bool is_in_use() const { return queued_reads + queued_writes > 0; }
 };
 
@@ -33,7 +34,7 @@ class Memory {
   // The allocation that holds `pointer`, alive or not; nullptr if there is none.
   Allocation* find(const void* pointer);
   // After queued_reads or queued_writes changed.
-  static void protect(const Allocation& allocation);
+  static void protect(Allocation& allocation);
   std::string alive() const;  // "2 device, 1 pinned", or ""
   // The stub's view of the caller's pointer.
   static char* own(const Allocation& allocation, const void* pointer) {

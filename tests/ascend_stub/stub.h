@@ -10,6 +10,7 @@
 //                                   execute (507011 when synchronised), hang (never ends), lost (507010 from then on)
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -117,7 +118,7 @@ class Stub {
   std::mutex mutex;
   bool is_initialised = false;
   bool is_device_mode = false;
-  bool is_broken = false;  // hung or lost: nothing can be given back
+  std::atomic<bool> is_broken = false;  // hung or lost: nothing can be given back
   std::string soc;
   int64_t devices = 1;
   int64_t ms_per_batch = 0;

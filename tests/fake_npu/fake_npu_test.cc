@@ -37,13 +37,25 @@ class FakeNpu : public testing::Test {
     fs::remove_all(folder_);
   }
 
-  // The output of a run into `out`.
-  std::string train(const std::string& out, const std::string& options, int exit_code = 0) {
+  std::string posefix(const std::string& arguments, int exit_code = 0) {
     const auto result = compiler::ascend::run_child(
-        "/bin/sh", {"-c", fmt::format("exec {} train --config c.yaml --out {} {}", POSEFIX_PROGRAM, out, options)},
-        folder_, 120, {});
+        "/bin/sh", {"-c", fmt::format("exec {} {}", POSEFIX_PROGRAM, arguments)}, folder_, 120, {});
     EXPECT_EQ(result.exit_code, exit_code) << result.output;
     return result.output;
+  }
+  // The output of a run into `out`.
+  std::string train(const std::string& out, const std::string& options, int exit_code = 0) {
+    return posefix(fmt::format("train --config c.yaml --out {} {}", out, options), exit_code);
+  }
+  // What refining by that snapshot writes.
+  std::string refine(const std::string& snapshot, const std::string& options) {
+    const std::string data = (project_folder() / "examples/coco-mini").string();
+    posefix(
+        fmt::format("refine {} --backend torch --threads 1 --images {}/images/val2017 --annotations "
+                    "{}/annotations/person_keypoints_val2017.json --poses "
+                    "{}/input_pose/mediapipe_full_val2017_results.json --out refined.json {}",
+                    snapshot, data, data, data, options));
+    return read_file(folder_ / "refined.json");
   }
   std::string last(const std::string& run) { return read_file(folder_ / run / "last.safetensors"); }
 
@@ -54,6 +66,12 @@ TEST_F(FakeNpu, TrainsToTheBitsOfTheCpu) {
   train("cpu", "--steps 3 --device cpu");
   EXPECT_THAT(train("npu", "--steps 3 --device npu"), HasSubstr("device: npu:0"));
   EXPECT_TRUE(last("npu") == last("cpu"));
+}
+
+// Bytes go to the device and are looked up there; two batches are in flight.
+TEST_F(FakeNpu, RefinesToTheNumbersOfTheCpu) {
+  train("cpu", "--steps 1 --device cpu");
+  EXPECT_EQ(refine("cpu/last.safetensors", "--device npu"), refine("cpu/last.safetensors", "--device cpu"));
 }
 
 TEST_F(FakeNpu, GoesOnWithARunOfTheCpu) {

@@ -63,6 +63,10 @@ void check(const Flags& flags) {
     throw bad_input("--{} is of the calibrated poses; leave --trust raw out",
                     flags.rescore ? "rescore" : "uncertainty");
   }
+  if (!flags.session.precision.empty() && flags.session.backend != "torch") {
+    throw bad_input("--precision {}: goes with --backend torch; for a plan or .om it is chosen by posefix compile",
+                    flags.session.precision);
+  }
   const auto check_folder = [](const fs::path& file, const char* flag) {
     const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
     std::error_code ignored;
@@ -238,6 +242,7 @@ std::unique_ptr<runtime::Session> open_on_cpu(const Flags& flags, const fs::path
   runtime::SessionOptions options = flags.session;
   options.backend = "cpu";
   options.device.clear();
+  options.precision.clear();
   options.max_batch = max_batch;
   return open_network(file, options);
 }
@@ -315,6 +320,8 @@ std::function<void()> setup(CLI::App& app) {
   app.add_option("--backend", flags->session.backend,
                  "cpu, reference, torch or ascend; default: what the model is for");
   app.add_option("--device", flags->session.device, "of the torch backend: cpu, cuda or npu");
+  app.add_option("--precision", flags->session.precision,
+                 "that the torch backend computes in: f32 (default), bf16 or f16; a plan has its own");
   app.add_option(
          "--on-error", flags->on_error,
          "when the device fails: stop, retry (open the model again, up to 3 times a batch) or cpu (go on there)")

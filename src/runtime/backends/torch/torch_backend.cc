@@ -3,6 +3,9 @@
 // Built as libposefix_torch_backend.so; runtime/backend.h says how it is found and what it exports.
 #include <c10/util/Exception.h>
 
+#include <deque>
+#include <optional>
+
 #include "base/error.h"
 #include "model/posefix_net.h"
 #include "pose/skeleton.h"
@@ -18,6 +21,11 @@ namespace {
 torchgraph::NetworkOptions network_options(const SessionOptions& options) {
   torchgraph::NetworkOptions network;
   network.device = options.device.empty() ? "auto" : options.device;
+  const std::optional<DType> precision = dtype_from_name(options.precision.empty() ? "f32" : options.precision);
+  if (precision != DType::kF32 && precision != DType::kBF16 && precision != DType::kF16) {
+    throw bad_input("--precision {}: the torch backend computes in f32, bf16 or f16", options.precision);
+  }
+  network.inference_precision = *precision;
   return network;
 }
 
@@ -30,7 +38,7 @@ class TorchSession : public Session {
              image.at(2),
              graph.node(graph.find("valid")).type.shape.at(1),
              model::kHeatmapStride,
-             "f32",
+             std::string(dtype_name(network_.options().inference_precision)),
              "torch",
              snapshot.config_yaml(),
              snapshot.skeleton_yaml(),
@@ -41,16 +49,49 @@ class TorchSession : public Session {
   const ModelInfo& info() const override { return info_; }
   int64_t max_batch() const override { return max_batch_; }
 
-  void run(const CropBatch& input, const RefinedBatch& output) override {
+  // The CPU has done a batch when submit() returns; another device works on one while the next is prepared.
+  int64_t max_in_flight() const override { return network_.device().is_cpu() ? 1 : 2; }
+
+  void submit(const CropBatch& input, const RefinedBatch& output) override {
     check_batch(info_, max_batch_, input, output);
-    torchgraph::answer_crops(network_, {input.size, input.crops, input.pose, input.valid}, model::kImageMeanBgr,
-                             output.coords, output.spread);
+    guard([&] {
+      const torchgraph::CropInputs crops{input.size, input.crops, input.pose, input.valid};
+      pending_.push_back({{network_, crops, model::kImageMeanBgr, !output.spread.empty()}, output});
+    });
+  }
+
+  void wait() override {
+    if (pending_.empty()) return;
+    guard([&] { pending_.front().answers.read(pending_.front().output.coords, pending_.front().output.spread); });
+    pending_.pop_front();
+  }
+
+  void run(const CropBatch& input, const RefinedBatch& output) override {
+    submit(input, output);
+    while (!pending_.empty()) wait();
   }
 
  private:
+  struct Pending {
+    torchgraph::CropAnswers answers;
+    RefinedBatch output;
+  };
+
+  // An error drops every batch in flight.
+  template <typename Work>
+  void guard(const Work& work) {
+    try {
+      work();
+    } catch (const c10::Error& error) {
+      pending_.clear();
+      throw failed("LibTorch: {}", error.what_without_backtrace());
+    }
+  }
+
   torchgraph::Network network_;
   int64_t max_batch_;
   ModelInfo info_;
+  std::deque<Pending> pending_;
 };
 
 std::unique_ptr<Session> open_snapshot(const std::filesystem::path& path, const SessionOptions& options) {

@@ -63,7 +63,31 @@ TEST_F(TorchBackend, RowsOfABatchDoNotDependOnEachOther) {
   for (const float value : spread) EXPECT_GT(value, 0);
 }
 
+TEST_F(TorchBackend, ComputesInBf16) {
+  const auto exact = open_session(path_, {.backend = "torch", .device = "cpu", .max_batch = 1, .threads = 1});
+  const auto low =
+      open_session(path_, {.backend = "torch", .device = "cpu", .max_batch = 1, .threads = 1, .precision = "bf16"});
+  EXPECT_EQ(exact->info().precision, "f32");
+  EXPECT_EQ(low->info().precision, "bf16");
+  const std::vector<uint8_t> crop(64 * 32 * 3, 200);
+  const std::vector<float> pose(17 * 2, 12);
+  const std::vector<float> valid(17, 1);
+  std::vector<float> expected(pose.size());
+  std::vector<float> actual(pose.size());
+  exact->run({1, crop, pose, valid}, {expected, {}});
+  low->run({1, crop, pose, valid}, {actual, {}});
+  for (size_t i = 0; i < actual.size(); ++i) EXPECT_NEAR(actual[i], expected[i], 1) << i;
+  EXPECT_NE(actual, expected) << "nothing was computed in bf16";
+}
+
 TEST_F(TorchBackend, SaysWhatItDoesNotRun) {
+  try {
+    open_session(path_, {.backend = "torch", .device = "cpu", .precision = "int4"});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kBadInput);
+    EXPECT_THAT(error.what(), testing::HasSubstr("f32, bf16 or f16"));
+  }
   try {
     open_session(path_.string() + ".plan", {.backend = "torch"});
     FAIL();
