@@ -40,10 +40,16 @@ std::string name_of(const blocked::Kernels& kernels, const blocked::Winograd& fo
 
 }  // namespace
 
-bool NetworkBuilder::is_blocked(const Desc& desc) const {
-  return block_ != 0 && static_cast<Type>(desc.data.data_type) == Type::f32 &&
-         desc.data.format_desc.blocking.inner_nblks == 1 && layout_of(desc).block == block_ &&
-         layout_of(desc).channels % block_ == 0;
+const blocked::Kernels* NetworkBuilder::kernels_of(const Desc& source, const Desc& result) const {
+  const auto type = [](const Desc& desc) { return static_cast<Type>(desc.data.data_type); };
+  const bool is_bf16 = type(source) == Type::bf16;
+  if (type(source) != type(result) || (!is_bf16 && type(source) != Type::f32)) return nullptr;
+  const blocked::Kernels* kernels = is_bf16 ? bf16_kernels_ : kernels_;
+  const auto suits = [&](const Desc& desc) {
+    const Layout layout = layout_of(desc);
+    return layout.channels % kernels->lanes == 0 && (is_bf16 ? layout.blocks == 1 : layout.block == kernels->lanes);
+  };
+  return kernels != nullptr && suits(source) && suits(result) ? kernels : nullptr;
 }
 
 const float* NetworkBuilder::bias_of(const ConvSpec& spec) {
@@ -51,48 +57,51 @@ const float* NetworkBuilder::bias_of(const ConvSpec& spec) {
   return bias ? static_cast<const float*>(bias.get_data_handle()) : nullptr;
 }
 
-const blocked::WinogradConvolution* NetworkBuilder::new_winograd(const blocked::Winograd& form, const ConvSpec& spec,
-                                                                 blocked::Convolution convolution) {
+const blocked::WinogradConvolution* NetworkBuilder::new_winograd(const blocked::Kernels& kernels,
+                                                                 const blocked::Winograd& form, const ConvSpec& spec,
+                                                                 const blocked::Convolution& convolution) {
   network_.winograds_.push_back(std::make_unique<blocked::WinogradConvolution>(
-      *kernels_, form, convolution, weights_.packed(*kernels_, &form, spec), bias_of(spec)));
+      kernels, form, convolution, weights_.packed(kernels, &form, spec), bias_of(spec)));
   return network_.winograds_.back().get();
 }
 
 bool NetworkBuilder::add_blocked_convolution(const Step& step) {
   const Value& x = whole(step.inputs[0]);
   const ConvSpec spec = spec_of(step);
-  if (!is_blocked(x.desc) || !is_blocked(preferred(step.output)) || spec.stride != 1) return false;
+  const blocked::Kernels* kernels = kernels_of(x.desc, preferred(step.output));
+  // Of bf16 the phases alone: a network's 3x3 convolutions would add a quarter to its error in pixels.
+  if (kernels == nullptr || kernels != kernels_ || spec.stride != 1) return false;
   const bool is_pointwise = spec.kernel_height == 1 && spec.kernel_width == 1 && spec.pads == ConvSpec{}.pads;
   const bool is_winograd = spec.kernel_height == 3 && spec.kernel_width == 3 && spec.in_channels >= kFewestChannels &&
                            spec.out_channels >= kFewestChannels;
   if (!is_pointwise && !is_winograd) return false;
   const Value* residual = step.has_residual ? &whole(step.inputs.back()) : nullptr;
-  if (residual != nullptr && !is_blocked(residual->desc)) return false;
+  if (residual != nullptr && kernels_of(x.desc, residual->desc) == nullptr) return false;
 
   std::vector<Call*> calls;
   size_t used = 0;
   const Value& y = set_value(step.output, preferred(step.output));
   if (residual != nullptr) place_residual(*residual, y, tag_of(layout_of(y.desc)), calls, used);
   Network* network = &network_;
-  const auto* from = reinterpret_cast<const float*>(x.data);
-  auto* to = reinterpret_cast<float*>(y.data);
+  const std::byte* from = x.data;
+  std::byte* to = y.data;
   const blocked::Convolution convolution = convolution_of(spec);
   if (is_pointwise) {
     network_.pointwise_.push_back(std::make_unique<blocked::PointwiseConvolution>(
-        *kernels_, convolution, weights_.packed(*kernels_, nullptr, spec), bias_of(spec)));
+        *kernels, convolution, static_cast<const float*>(weights_.packed(*kernels, nullptr, spec)), bias_of(spec)));
     const blocked::PointwiseConvolution* pointwise = network_.pointwise_.back().get();
-    finish(step, fmt::format("own_1x1:{}", kernels_->name), [=, calls = std::move(calls)](const RunContext&) {
+    finish(step, fmt::format("own_1x1:{}", kernels->name), [=, calls = std::move(calls)](const RunContext&) {
       for (const Call* call : calls) call->run(network->stream_);
-      pointwise->run(from, to);
+      pointwise->run(reinterpret_cast<const float*>(from), reinterpret_cast<float*>(to));
     });
     return true;
   }
-  const blocked::Winograd* form = blocked::choose_form(*kernels_, convolution, has_many_weights(spec));
-  const blocked::WinogradConvolution* winograd = new_winograd(*form, spec, convolution);
+  const blocked::Winograd* form = blocked::choose_form(*kernels, convolution, has_many_weights(spec));
+  const blocked::WinogradConvolution* winograd = new_winograd(*kernels, *form, spec, convolution);
   const size_t scratch_at = scratch_region(winograd->scratch_bytes(), used);
-  finish(step, name_of(*kernels_, *form), [=, calls = std::move(calls)](const RunContext&) {
+  finish(step, name_of(*kernels, *form), [=, calls = std::move(calls)](const RunContext&) {
     for (const Call* call : calls) call->run(network->stream_);
-    winograd->run(from, to, reinterpret_cast<float*>(network->scratch_ + scratch_at));
+    winograd->run(from, to, network->scratch_ + scratch_at);
   });
   return true;
 }
@@ -101,9 +110,10 @@ bool NetworkBuilder::add_blocked_convolution(const Step& step) {
 bool NetworkBuilder::add_blocked_phases(const Step& step) {
   const Value& x = whole(step.inputs[0]);
   ConvSpec spec = spec_of(step);
-  if (!is_blocked(x.desc) || !is_blocked(preferred(step.output))) return false;
+  const blocked::Kernels* kernels = kernels_of(x.desc, preferred(step.output));
+  if (kernels == nullptr) return false;
   set_phase(spec, 0);
-  const blocked::Winograd* form = blocked::choose_form(*kernels_, convolution_of(spec), has_many_weights(spec));
+  const blocked::Winograd* form = blocked::choose_form(*kernels, convolution_of(spec), has_many_weights(spec));
   const bool pays = !has_many_weights(spec) || spec.batch * spec.in_height * spec.in_width >= kManyPixels ||
                     weights_.has_packed(form, spec);
   if (!pays) return false;
@@ -116,17 +126,16 @@ bool NetworkBuilder::add_blocked_phases(const Step& step) {
     convolution.step = 2;
     convolution.first_row = phase / 2;
     convolution.first_column = phase % 2;
-    phases.push_back(new_winograd(*form, spec, convolution));
+    phases.push_back(new_winograd(*kernels, *form, spec, convolution));
     scratch_bytes = std::max(scratch_bytes, phases.back()->scratch_bytes());
   }
   size_t used = 0;
   const size_t scratch_at = scratch_region(scratch_bytes, used);
   const Value& y = set_value(step.output, preferred(step.output));
-  finish(step, name_of(*kernels_, *form) + ", 4 phases",
+  finish(step, name_of(*kernels, *form) + ", 4 phases",
          [network = &network_, phases, scratch_at, from = x.data, to = y.data](const RunContext&) {
            for (const blocked::WinogradConvolution* phase : phases) {
-             phase->run(reinterpret_cast<const float*>(from), reinterpret_cast<float*>(to),
-                        reinterpret_cast<float*>(network->scratch_ + scratch_at));
+             phase->run(from, to, network->scratch_ + scratch_at);
            }
          });
   return true;

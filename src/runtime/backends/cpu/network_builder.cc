@@ -32,7 +32,8 @@ NetworkBuilder::NetworkBuilder(Network& network, const plan::Plan& plan, WeightS
       weights_(weights),
       arena_(arena),
       block_(block_of(plan)),
-      kernels_(block_ != 0 ? &blocked::kernels_for(block_) : nullptr) {
+      kernels_(block_ != 0 ? &blocked::kernels_for(block_) : nullptr),
+      bf16_kernels_(blocked::kernels_for_bf16()) {
   network_.values_.resize(plan.tensors.size());
 }
 

@@ -61,10 +61,11 @@ class NetworkBuilder {
   // Own kernels (network_blocked.cc); both answer whether they have taken the step.
   bool add_blocked_convolution(const plan::Step& step);
   bool add_blocked_phases(const plan::Step& step);
-  bool is_blocked(const Desc& desc) const;
+  // For maps in these formats; null: none.
+  const blocked::Kernels* kernels_of(const Desc& source, const Desc& result) const;
   const float* bias_of(const ConvSpec& spec);
-  const blocked::WinogradConvolution* new_winograd(const blocked::Winograd& form, const ConvSpec& spec,
-                                                   blocked::Convolution convolution);
+  const blocked::WinogradConvolution* new_winograd(const blocked::Kernels& kernels, const blocked::Winograd& form,
+                                                   const ConvSpec& spec, const blocked::Convolution& convolution);
   bool is_read_by_1x1_alone(int32_t id) const;
   bool splits_into_phases(const plan::Step& step) const;
 
@@ -85,8 +86,9 @@ class NetworkBuilder {
   const plan::Plan& plan_;
   WeightStore& weights_;
   std::byte* arena_;
-  int64_t block_ = 0;                          // channels of a blocked map; 0: nhwc
-  const blocked::Kernels* kernels_ = nullptr;  // null: nhwc
+  int64_t block_ = 0;                               // channels of a blocked map; 0: nhwc
+  const blocked::Kernels* kernels_ = nullptr;       // of blocked maps; null: none are
+  const blocked::Kernels* bf16_kernels_ = nullptr;  // null: oneDNN's are better, or there is no bf16
 };
 
 }  // namespace posefix::runtime::cpu

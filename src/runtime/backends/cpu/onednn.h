@@ -78,7 +78,7 @@ class WeightStore {
   // A weight [n] as it stands in the plan.
   dnnl::memory vector(int32_t id);
   // Packed for own kernels: for Winograd's form, or of a 1x1 convolution if it is null.
-  const float* packed(const blocked::Kernels& kernels, const blocked::Winograd* form, const ConvSpec& spec);
+  const void* packed(const blocked::Kernels& kernels, const blocked::Winograd* form, const ConvSpec& spec);
   bool has_packed(const blocked::Winograd* form, const ConvSpec& spec) const;
   // [out,in,kh,kw] of a transposed convolution that has no phases here.
   dnnl::memory transposed_weights(int32_t id, const Desc& wanted);
@@ -95,7 +95,7 @@ class WeightStore {
   dnnl::engine engine_;
   dnnl::stream stream_;
   std::multimap<Key, dnnl::memory> kept_;
-  std::map<std::pair<Key, const blocked::Winograd*>, const float*> packed_;
+  std::map<std::pair<Key, const blocked::Winograd*>, const void*> packed_;
   BlockStore blocks_;
   std::mutex mutex_;
 };

@@ -153,17 +153,18 @@ bool WeightStore::has_packed(const blocked::Winograd* form, const ConvSpec& spec
   return packed_.contains({{spec.weights, spec.phase}, form});
 }
 
-const float* WeightStore::packed(const blocked::Kernels& kernels, const blocked::Winograd* form, const ConvSpec& spec) {
-  const float*& kept = packed_[{{spec.weights, spec.phase}, form}];
+const void* WeightStore::packed(const blocked::Kernels& kernels, const blocked::Winograd* form, const ConvSpec& spec) {
+  const void*& kept = packed_[{{spec.weights, spec.phase}, form}];
   if (kept != nullptr) return kept;
   const Tensor plain = plain_values(spec, true);
   const int64_t points = form != nullptr ? form->points() : 1;
   const auto count = static_cast<size_t>(points * spec.in_channels * spec.out_channels);
-  auto* values = reinterpret_cast<float*>(blocks_.add(count * sizeof(float)));
+  void* values = blocks_.add(count * static_cast<size_t>(kernels.value_bytes));
   if (form != nullptr) {
     blocked::pack_winograd(kernels, *form, spec.in_channels, spec.out_channels, plain.f32().data(), values);
   } else {
-    blocked::pack_pointwise(kernels, spec.in_channels, spec.out_channels, plain.f32().data(), values);
+    blocked::pack_pointwise(kernels, spec.in_channels, spec.out_channels, plain.f32().data(),
+                            static_cast<float*>(values));
   }
   plan_->release_pages();
   return kept = values;

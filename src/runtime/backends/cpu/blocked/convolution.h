@@ -1,8 +1,9 @@
-// f32 convolutions with stride 1 on maps in blocks of channels: 1x1 as products, 3x3 and 2x2 by Winograd's minimal
-// filtering. One object per convolution and batch size; it borrows its weights.
+// Convolutions with stride 1: 3x3 and 2x2 by Winograd's minimal filtering, 1x1 as products (f32 in blocks alone). One
+// object per convolution and batch size; it borrows its weights.
 //
-// Invariants: channels are whole blocks of kernels.lanes. A result's value does not depend on the number of threads.
-// run() does not allocate. Non-goals: strides, groups, dilation, other types than f32.
+// Invariants: channels are whole blocks of kernels.lanes. f32 maps lie in blocks (nChw8c, nChw16c), bf16 maps in nhwc.
+// A result's value does not depend on the number of threads.
+// run() does not allocate. Non-goals: strides, groups, dilation.
 #pragma once
 
 #include <cstddef>
@@ -28,37 +29,42 @@ struct Convolution {
 
 // The fastest that runs on this CPU for maps in blocks of so many channels (8 or 16).
 const Kernels& kernels_for(int64_t lanes);
+// Null where there is no bf16 arithmetic, or AMX, whose direct convolutions (oneDNN's) are faster.
+const Kernels* kernels_for_bf16();
 
 // The form that needs the fewest products; `saves_memory` prefers small windows, whose weights are smaller. Null if no
 // form has so many taps.
 const Winograd* choose_form(const Kernels& kernels, const Convolution& convolution, bool saves_memory);
 
-// Weights [kh,kw,in,out] -> [point][group of vectors][in][vectors * lanes]; size points * in * out.
+// Weights [kh,kw,in,out] -> [point][group of vectors] as Product wants them; points * in * out values.
 void pack_winograd(const Kernels& kernels, const Winograd& form, int64_t in, int64_t out, const float* weights,
-                   float* packed);
-// Weights [in,out] -> [group of vectors][in][vectors * lanes].
+                   void* packed);
+// Weights [in,out] -> [group of vectors] as Product wants them, f32.
 void pack_pointwise(const Kernels& kernels, int64_t in, int64_t out, const float* weights, float* packed);
 
 class WinogradConvolution {
  public:
   // bias: [out_channels] or null.
-  WinogradConvolution(const Kernels& kernels, const Winograd& form, const Convolution& convolution,
-                      const float* weights, const float* bias);
+  WinogradConvolution(const Kernels& kernels, const Winograd& form, const Convolution& convolution, const void* weights,
+                      const float* bias);
   size_t scratch_bytes() const;  // aligned to 64
-  void run(const float* x, float* y, float* scratch) const;
+  void run(const void* x, void* y, std::byte* scratch) const;
 
  private:
   struct Place {
     int64_t person, y, x;  // the tile's first result
   };
-  void transform_windows(const float* x, float* points, int64_t group, int64_t slot, int64_t block) const;
-  void multiply(const float* points, float* sums, int64_t point, int64_t vector_group, int64_t slots) const;
-  void transform_tiles(const float* sums, float* y, int64_t group, int64_t slot, int64_t block) const;
+  void transform_windows(const std::byte* x, std::byte* points, int64_t group, int64_t slot, int64_t block) const;
+  void multiply(const std::byte* points, float* sums, int64_t point, int64_t vector_group, int64_t slots) const;
+  void transform_tiles(const float* sums, std::byte* y, int64_t group, int64_t slot, int64_t block) const;
+  // Of a map: first value of a block, and from pixel to pixel.
+  int64_t block_at(int64_t person, int64_t block, int64_t blocks, int64_t pixels) const;
+  int64_t pixel_pitch(int64_t blocks) const;
 
   const Kernels& kernels_;
   const Winograd& form_;
   Convolution convolution_;
-  const float* weights_;
+  const std::byte* weights_;
   std::vector<float> bias_;
   std::vector<Place> places_;  // of all tiles of the batch
   int64_t in_blocks_, out_blocks_;

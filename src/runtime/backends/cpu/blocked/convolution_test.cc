@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 #include <omp.h>
 
+#include <bit>
+
 #include "base/rng.h"
 #include "runtime/backends/cpu/aligned.h"
 #include "runtime/backends/cpu/onednn.h"
@@ -86,7 +88,7 @@ Values run_winograd(const Kernels& kernels, const Winograd& form, const Case& te
   const WinogradConvolution winograd(kernels, form, c, packed.data(), test.bias.data());
   const AlignedBytes scratch = allocate(winograd.scratch_bytes());
   Values y = test.before;
-  winograd.run(test.x.data(), y.data(), reinterpret_cast<float*>(scratch.get()));
+  winograd.run(test.x.data(), y.data(), scratch.get());
   return y;
 }
 
@@ -142,6 +144,55 @@ TEST(WinogradConvolution, PhasesFillTheWholeMapAndOnlyTheirPixels) {
         const Case test(c);
         test.expect_right(run_winograd(*kernels, form, test), kernels->lanes, 1e-4);
       }
+    }
+  }
+}
+
+uint16_t to_bf16(float value) { return static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16); }
+float from_bf16(uint16_t value) { return std::bit_cast<float>(uint32_t{value} << 16); }
+
+// Blocks of 16 channels -> nhwc, and back.
+template <typename From, typename To, typename Convert>
+std::vector<To> transposed(const std::vector<From>& from, int64_t batch, int64_t channels, bool to_nhwc,
+                           const Convert& convert) {
+  constexpr int64_t kLanes = 16;
+  std::vector<To> to(from.size());
+  const int64_t pixels = static_cast<int64_t>(from.size()) / batch / channels;
+  for (int64_t at = 0; at < static_cast<int64_t>(from.size()); ++at) {
+    const int64_t person = at / (pixels * channels);
+    const int64_t block = at / (pixels * kLanes) % (channels / kLanes);
+    const int64_t pixel = at / kLanes % pixels;
+    const auto in_blocks = static_cast<size_t>(at);
+    const auto in_nhwc = static_cast<size_t>((person * pixels + pixel) * channels + block * kLanes + at % kLanes);
+    to[to_nhwc ? in_nhwc : in_blocks] = convert(from[to_nhwc ? in_blocks : in_nhwc]);
+  }
+  return to;
+}
+
+// Where the CPU has no bf16 arithmetic, or AMX, there are no such kernels and oneDNN's run.
+TEST(WinogradConvolution, Bf16FollowsTheSums) {
+  const Kernels* kernels = kernels_for_bf16();
+  const int64_t persons = kernels != nullptr ? 3 : 0;
+  for (int64_t batch = 1; batch <= persons; ++batch) {
+    for (const Winograd& form : kernels->winograd) {
+      if (form.taps == 0) continue;
+      SCOPED_TRACE(fmt::format("F({}x{}, {}) batch {}", form.tile_height, form.tile_width, form.taps, batch));
+      Convolution c = sized(batch, 32, 48, 7, 5, form.taps);
+      c.relu = batch == 2;
+      c.adds = batch == 3;
+      c.step = form.taps == 2 ? 2 : 1;
+      Case test(c);
+      for (Values* values : {&test.x, &test.weights, &test.before}) {
+        for (float& value : *values) value = from_bf16(to_bf16(value));
+      }
+      std::vector<uint16_t> packed(static_cast<size_t>(form.points() * c.in_channels * c.out_channels));
+      pack_winograd(*kernels, form, c.in_channels, c.out_channels, test.weights.data(), packed.data());
+      const WinogradConvolution winograd(*kernels, form, c, packed.data(), test.bias.data());
+      const AlignedBytes scratch = allocate(winograd.scratch_bytes());
+      const auto x = transposed<float, uint16_t>(test.x, batch, c.in_channels, true, to_bf16);
+      auto y = transposed<float, uint16_t>(test.before, batch, c.out_channels, true, to_bf16);
+      winograd.run(x.data(), y.data(), scratch.get());
+      test.expect_right(transposed<uint16_t, float>(y, batch, c.out_channels, false, from_bf16), 16, 0.15);
     }
   }
 }

@@ -15,4 +15,12 @@ const Kernels& kernels_for(int64_t lanes) {
   return portable_kernels();
 }
 
+const Kernels* kernels_for_bf16() {
+#ifdef __x86_64__
+  const bool has_tiles = has_instructions(dnnl::cpu_isa::avx512_core_amx);
+  if (has_instructions(dnnl::cpu_isa::avx512_core_bf16) && !has_tiles) return &avx512_bf16_kernels();
+#endif
+  return nullptr;
+}
+
 }  // namespace posefix::runtime::cpu::blocked

@@ -1,6 +1,7 @@
-// Kernels for f32 maps in blocks of channels, once per instruction set: the product of a panel, Winograd's transforms.
+// Kernels for blocks of channels, once per instruction set: the product of a panel, Winograd's transforms.
 //
-// A map's block is `lanes` channels wide; pixel follows pixel within a block (nChw16c, nChw8c). Each instruction set is
+// A block is `lanes` channels wide. Values of maps, points and weights are f32, or bf16 (rounded to nearest even) with
+// sums in f32; pitches count values. Each instruction set is
 // one file (kernels_*.cc) around the same templates (kernels_body.h), compiled with that set's options; nothing else
 // may call into them without asking kernels() first. No threads and no allocation in here.
 #pragma once
@@ -9,14 +10,15 @@
 
 namespace posefix::runtime::cpu::blocked {
 
+// bf16: weights are [blocks * lanes / 2][vectors * lanes][2].
 // c[v][r] = bias[v] (+ c[v][r]) + sum over blocks, k of a[block][r][k] * weights[block][k][v], then max(0, .).
 // r: up to `rows` rows of `lanes` values each, v: up to `vectors` vectors of output channels.
 struct Product {
-  const float* a = nullptr;
+  const void* a = nullptr;
   int64_t a_pitch = 0;  // from block to block
   int64_t blocks = 0;
-  const float* weights = nullptr;  // [blocks * lanes][vectors * lanes]
-  const float* bias = nullptr;     // [vectors * lanes], or null
+  const void* weights = nullptr;  // [blocks * lanes][vectors * lanes]
+  const float* bias = nullptr;    // [vectors * lanes], or null
   float* c = nullptr;
   int64_t c_pitch = 0;  // from vector to vector
   bool adds = false;
@@ -25,10 +27,11 @@ struct Product {
 
 // A window of one block of a map -> points of it, `pitch` apart. Outside the map lie zeros.
 struct WindowTransform {
-  const float* map = nullptr;  // of the block
+  const void* map = nullptr;  // of the block
   int64_t height = 0, width = 0;
+  int64_t pixel_pitch = 0;
   int64_t y = 0, x = 0;  // the window's first pixel, maybe outside
-  float* points = nullptr;
+  void* points = nullptr;
   int64_t pitch = 0;
 };
 
@@ -37,7 +40,7 @@ struct TileTransform {
   const float* points = nullptr;
   int64_t pitch = 0;
   const float* bias = nullptr;  // [lanes]
-  float* map = nullptr;         // of the block, at the tile's first pixel
+  void* map = nullptr;          // of the block, at the tile's first pixel
   int64_t row_pitch = 0, column_pitch = 0;
   int64_t rows = 0, columns = 0;  // of the tile that lie within the result
   bool adds = false;
@@ -60,16 +63,18 @@ inline constexpr int kWinogradForms = 5;
 
 struct Kernels {
   const char* name = "";
+  int value_bytes = 4;  // 2: bf16
   int lanes = 0;
   int rows = 0;     // of a product, at most
   int vectors = 0;  //
   void (*product)(const Product&, int rows, int vectors) = nullptr;
-  Winograd winograd[kWinogradForms];
+  Winograd winograd[kWinogradForms];  // the last may be empty: no taps
 };
 
-const Kernels& avx512_kernels();    // lanes 16; avx512f
-const Kernels& avx2_kernels();      // lanes 8; avx2 and fma
-const Kernels& portable_kernels();  // lanes 8; whatever the build is for
+const Kernels& avx512_kernels();       // lanes 16; avx512f
+const Kernels& avx512_bf16_kernels();  // bf16; avx512bf16
+const Kernels& avx2_kernels();         // lanes 8; avx2 and fma
+const Kernels& portable_kernels();     // lanes 8; whatever the build is for
 
 // The transformed filter's factors [window][taps] for a window of so many points, row-major.
 void filter_factors(int window, int taps, double* factors);

@@ -1,5 +1,5 @@
 // The templates behind Kernels. Included by one file per instruction set, each of which defines POSEFIX_LANES,
-// POSEFIX_VECTORS and POSEFIX_KERNELS (the function's name) first.
+// POSEFIX_VECTORS, POSEFIX_KERNELS (the function's name) and POSEFIX_FORMS first, and POSEFIX_BF16 for bf16.
 //
 // Everything is in an unnamed namespace and nothing of the standard library's is called: a function that two files
 // share would be linked once, maybe with instructions that the CPU at hand lacks.
@@ -8,6 +8,9 @@
 // depends on the points alone; a tile's row i weighs point a with a^i, and infinity with 1 in the last row only.
 #include <cstdint>
 #include <cstring>
+#ifdef POSEFIX_BF16
+#include <immintrin.h>
+#endif
 
 #include "runtime/backends/cpu/blocked/kernels.h"
 
@@ -30,6 +33,56 @@ POSEFIX_INLINE Floats load(const float* from) {
 POSEFIX_INLINE void store(float* to, const Floats& value) { std::memcpy(to, &value, sizeof value); }
 POSEFIX_INLINE Floats not_negative(const Floats& x) { return x > 0 ? x : Floats{}; }
 
+#ifdef POSEFIX_BF16
+using Value = uint16_t;
+
+POSEFIX_INLINE Floats load(const Value* from) {
+  using Narrow = uint16_t __attribute__((vector_size(kLanes * sizeof(uint16_t))));
+  using Wide = uint32_t __attribute__((vector_size(kLanes * sizeof(uint32_t))));
+  Narrow value;
+  std::memcpy(&value, from, sizeof value);
+  return reinterpret_cast<Floats>(__builtin_convertvector(value, Wide) << 16);
+}
+POSEFIX_INLINE void store(Value* to, const Floats& value) {
+  const __m256bh rounded = _mm512_cvtneps_pbh(value);
+  std::memcpy(to, &rounded, sizeof rounded);
+}
+
+// Adds one block of channels, two at a time, to sums.
+template <int kR, int kV>
+POSEFIX_INLINE void add_block(Floats (&sums)[kR][kV], const Value* a, const Value* weights) {
+#pragma GCC unroll 4
+  for (int k = 0; k < kLanes; k += 2, weights += 2 * kV * kLanes) {
+    __m512bh w[kV];
+    for (int v = 0; v < kV; ++v) std::memcpy(&w[v], weights + 2 * v * kLanes, sizeof w[v]);
+    for (int r = 0; r < kR; ++r) {
+      int32_t pair;
+      std::memcpy(&pair, a + r * kLanes + k, sizeof pair);
+      const __m512i pairs = _mm512_set1_epi32(pair);
+      __m512bh value;
+      std::memcpy(&value, &pairs, sizeof value);
+      for (int v = 0; v < kV; ++v) sums[r][v] = _mm512_dpbf16_ps(sums[r][v], value, w[v]);
+    }
+  }
+}
+#else
+using Value = float;
+
+// Adds one block of channels to sums.
+template <int kR, int kV>
+POSEFIX_INLINE void add_block(Floats (&sums)[kR][kV], const Value* a, const Value* weights) {
+#pragma GCC unroll 4
+  for (int k = 0; k < kLanes; ++k, weights += kV * kLanes) {
+    Floats w[kV];
+    for (int v = 0; v < kV; ++v) w[v] = load(weights + v * kLanes);
+    for (int r = 0; r < kR; ++r) {
+      const Floats value = Floats{} + a[r * kLanes + k];
+      for (int v = 0; v < kV; ++v) sums[r][v] += value * w[v];
+    }
+  }
+}
+#endif
+
 template <int kR, int kV>
 void product(const Product& p) {
   Floats sums[kR][kV];
@@ -37,24 +90,18 @@ void product(const Product& p) {
     const Floats bias = p.bias != nullptr ? load(p.bias + v * kLanes) : Floats{};
     for (int r = 0; r < kR; ++r) sums[r][v] = bias;
   }
-  const float* a = p.a;
-  const float* weights = p.weights;
   if (p.adds) {  // what will be needed at the end
     for (int v = 0; v < kV; ++v) {
       for (int r = 0; r < kR; ++r) __builtin_prefetch(p.c + v * p.c_pitch + r * kLanes);
     }
   }
-  for (int64_t block = 0; block < p.blocks; ++block, a += p.a_pitch) {
+  const auto* a = static_cast<const Value*>(p.a);
+  const auto* weights = static_cast<const Value*>(p.weights);
+  for (int64_t block = 0; block < p.blocks; ++block) {
     for (int r = 0; r < kR; ++r) __builtin_prefetch(a + (kR + r) * kLanes);  // the next rows, or the next block
-#pragma GCC unroll 4
-    for (int k = 0; k < kLanes; ++k, weights += kV * kLanes) {
-      Floats w[kV];
-      for (int v = 0; v < kV; ++v) w[v] = load(weights + v * kLanes);
-      for (int r = 0; r < kR; ++r) {
-        const Floats value = Floats{} + a[r * kLanes + k];
-        for (int v = 0; v < kV; ++v) sums[r][v] += value * w[v];
-      }
-    }
+    add_block<kR, kV>(sums, a, weights);
+    a += p.a_pitch;
+    weights += kLanes * kV * kLanes;
   }
   for (int v = 0; v < kV; ++v) {
     float* c = p.c + v * p.c_pitch;
@@ -176,14 +223,14 @@ void transform_window(const WindowTransform& t) {
   Floats rows[kHeight][kWidth];
   const bool is_inside = t.y >= 0 && t.x >= 0 && t.y + kHeight <= t.height && t.x + kWidth <= t.width;
   for (int i = 0; i < kHeight; ++i) {
-    const float* from = t.map + ((t.y + i) * t.width + t.x) * kLanes;
+    const Value* from = static_cast<const Value*>(t.map) + ((t.y + i) * t.width + t.x) * t.pixel_pitch;
     if (is_inside) {
-      for (int j = 0; j < kWidth; ++j) rows[i][j] = load(from + j * kLanes);
+      for (int j = 0; j < kWidth; ++j) rows[i][j] = load(from + j * t.pixel_pitch);
     } else {
       const bool is_row = t.y + i >= 0 && t.y + i < t.height;
       for (int j = 0; j < kWidth; ++j) {
         const bool is_pixel = is_row && t.x + j >= 0 && t.x + j < t.width;
-        rows[i][j] = is_pixel ? load(from + j * kLanes) : Floats{};
+        rows[i][j] = is_pixel ? load(from + j * t.pixel_pitch) : Floats{};
       }
     }
     to_points(rows[i]);
@@ -192,7 +239,9 @@ void transform_window(const WindowTransform& t) {
     Floats column[kHeight];
     for (int i = 0; i < kHeight; ++i) column[i] = rows[i][j];
     to_points(column);
-    for (int i = 0; i < kHeight; ++i) store(t.points + (i * kWidth + j) * t.pitch, column[i]);
+    for (int i = 0; i < kHeight; ++i) {
+      store(static_cast<Value*>(t.points) + (i * kWidth + j) * t.pitch, column[i]);
+    }
   }
 }
 
@@ -213,7 +262,7 @@ void transform_tile(const TileTransform& t) {
     Floats results[kWidth];
     from_points<kWidth>(rows[i], results);
     for (int j = 0; j < kWidth && j < t.columns; ++j) {
-      float* to = t.map + i * t.row_pitch + j * t.column_pitch;
+      Value* to = static_cast<Value*>(t.map) + i * t.row_pitch + j * t.column_pitch;
       Floats value = results[j] + bias;
       if (t.adds) value += load(to);
       store(to, t.relu ? not_negative(value) : value);
@@ -227,9 +276,7 @@ constexpr Winograd form() {
           &transform_tile<kTaps, kHeight, kWidth>};
 }
 
-constexpr Kernels kKernels{
-    POSEFIX_NAME, kLanes,       kRows,
-    kVectors,     &any_product, {form<3, 4, 4>(), form<3, 4, 3>(), form<2, 4, 4>(), form<2, 4, 3>(), form<2, 2, 2>()}};
+constexpr Kernels kKernels{POSEFIX_NAME, sizeof(Value), kLanes, kRows, kVectors, &any_product, {POSEFIX_FORMS}};
 
 }  // namespace
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "base/error.h"
 #include "runtime/backends/cpu/blocked/convolution.h"
@@ -33,8 +34,15 @@ void weigh_taps(const float* factors, int taps, const float* from, int64_t pitch
   }
 }
 
-// A pitch that maps the points of one tile to different sets of a cache.
-int64_t skewed(int64_t floats) { return floats + 16; }
+// A pitch that maps the points of one tile to different sets of a cache: a line more.
+int64_t skewed(int64_t values, int64_t value_bytes) { return values + 64 / value_bytes; }
+
+// Finite; to nearest even.
+uint16_t to_bf16(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return static_cast<uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+}
 
 }  // namespace
 
@@ -54,7 +62,7 @@ const Winograd* choose_form(const Kernels& kernels, const Convolution& c, bool s
   const Winograd* best = nullptr;
   int64_t least = 0;
   for (const Winograd& form : kernels.winograd) {
-    if (form.taps != c.taps) continue;
+    if (form.taps != c.taps) continue;  // an empty one has none
     const int64_t tiles = ceil_divide(c.out_height, form.tile_height) * ceil_divide(c.out_width, form.tile_width);
     const int64_t cost = saves_memory ? form.points() : tiles * form.points();
     if (best != nullptr && cost >= least) continue;
@@ -64,9 +72,9 @@ const Winograd* choose_form(const Kernels& kernels, const Convolution& c, bool s
   return best;
 }
 
-// One output channel's vector at a time: G w G^T over the taps, all in double.
+// G w G^T: every point is a sum over the taps.
 void pack_winograd(const Kernels& kernels, const Winograd& form, int64_t in, int64_t out, const float* weights,
-                   float* packed) {
+                   void* packed) {
   const int height = form.window_height();
   const int width = form.window_width();
   const int taps = form.taps;
@@ -81,26 +89,36 @@ void pack_winograd(const Kernels& kernels, const Winograd& form, int64_t in, int
                                            horizontal[static_cast<size_t>(point % width * taps + tap % taps)]));
     }
   }
+  constexpr int64_t kWidest = 64;
   const int64_t wide = int64_t{kernels.vectors} * kernels.lanes;
+  PFX_CHECK(wide <= kWidest);
 #pragma omp parallel for
   for (int64_t i = 0; i < in; ++i) {
     for (int point = 0; point < height * width; ++point) {
       const float* factor = factors.data() + point * taps * taps;
       for (int64_t first = 0; first < out; first += wide) {
         const int64_t count = std::min(wide, out - first);
-        weigh_taps(factor, taps * taps, weights + i * out + first, in * out, count,
-                   packed + (point * out + first) * in + i * count);
+        const float* from = weights + i * out + first;
+        const int64_t group = (point * out + first) * in;
+        if (kernels.value_bytes == 4) {
+          weigh_taps(factor, taps * taps, from, in * out, count, static_cast<float*>(packed) + group + i * count);
+          continue;
+        }
+        float sums[kWidest];
+        weigh_taps(factor, taps * taps, from, in * out, count, sums);
+        uint16_t* to = static_cast<uint16_t*>(packed) + group + i / 2 * 2 * count + i % 2;
+        for (int64_t o = 0; o < count; ++o) to[2 * o] = to_bf16(sums[o]);
       }
     }
   }
 }
 
 WinogradConvolution::WinogradConvolution(const Kernels& kernels, const Winograd& form, const Convolution& convolution,
-                                         const float* weights, const float* bias)
+                                         const void* weights, const float* bias)
     : kernels_(kernels),
       form_(form),
       convolution_(convolution),
-      weights_(weights),
+      weights_(static_cast<const std::byte*>(weights)),
       bias_(static_cast<size_t>(convolution.out_channels), 0.0F),
       in_blocks_(convolution.in_channels / kernels.lanes),
       out_blocks_(convolution.out_channels / kernels.lanes) {
@@ -115,37 +133,50 @@ WinogradConvolution::WinogradConvolution(const Kernels& kernels, const Winograd&
   const auto tiles = static_cast<int64_t>(places_.size());
   groups_ = ceil_divide(tiles, kernels.rows);
   rows_ = ceil_divide(tiles, groups_);
-  const int64_t group_floats = rows_ * kernels.lanes * (in_blocks_ + out_blocks_);
-  const int64_t most = std::max<int64_t>(1, kWorkingBytes / (form.points() * group_floats * int64_t{sizeof(float)}));
+  const int64_t group_bytes =
+      rows_ * kernels.lanes * (in_blocks_ * kernels.value_bytes + out_blocks_ * int64_t{sizeof(float)});
+  const int64_t most = std::max<int64_t>(1, kWorkingBytes / (form.points() * group_bytes));
   chunk_ = ceil_divide(groups_, ceil_divide(groups_, most));
-  points_pitch_ = skewed(chunk_ * in_blocks_ * rows_ * kernels.lanes);
-  sums_pitch_ = skewed(chunk_ * out_blocks_ * rows_ * kernels.lanes);
+  points_pitch_ = skewed(chunk_ * in_blocks_ * rows_ * kernels.lanes, kernels.value_bytes);
+  sums_pitch_ = skewed(chunk_ * out_blocks_ * rows_ * kernels.lanes, sizeof(float));
 }
 
 size_t WinogradConvolution::scratch_bytes() const {
-  return static_cast<size_t>(form_.points() * (points_pitch_ + sums_pitch_)) * sizeof(float);
+  return static_cast<size_t>(form_.points() *
+                             (points_pitch_ * kernels_.value_bytes + sums_pitch_ * int64_t{sizeof(float)}));
 }
 
-void WinogradConvolution::transform_windows(const float* x, float* points, int64_t group, int64_t slot,
+int64_t WinogradConvolution::block_at(int64_t person, int64_t block, int64_t blocks, int64_t pixels) const {
+  if (kernels_.value_bytes == 4) return (person * blocks + block) * pixels * kernels_.lanes;
+  return (person * pixels * blocks + block) * kernels_.lanes;
+}
+
+int64_t WinogradConvolution::pixel_pitch(int64_t blocks) const {
+  return kernels_.value_bytes == 4 ? kernels_.lanes : blocks * kernels_.lanes;
+}
+
+void WinogradConvolution::transform_windows(const std::byte* x, std::byte* points, int64_t group, int64_t slot,
                                             int64_t block) const {
   const Convolution& c = convolution_;
   WindowTransform t;
   t.height = c.in_height;
   t.width = c.in_width;
   t.pitch = points_pitch_;
-  t.points = points + (slot * in_blocks_ + block) * rows_ * kernels_.lanes;
-  for (int64_t r = 0; r < rows_; ++r, t.points += kernels_.lanes) {
+  t.pixel_pitch = pixel_pitch(in_blocks_);
+  const int64_t first = (slot * in_blocks_ + block) * rows_ * kernels_.lanes;
+  for (int64_t r = 0; r < rows_; ++r) {
     const auto tile = static_cast<size_t>(group * rows_ + r);
     if (tile >= places_.size()) return;  // what the product makes of these rows is never read
     const Place& place = places_[tile];
-    t.map = x + (place.person * in_blocks_ + block) * c.in_height * c.in_width * kernels_.lanes;
+    t.points = points + (first + r * kernels_.lanes) * kernels_.value_bytes;
+    t.map = x + block_at(place.person, block, in_blocks_, c.in_height * c.in_width) * kernels_.value_bytes;
     t.y = place.y - c.pad_top;
     t.x = place.x - c.pad_left;
     form_.window(t);
   }
 }
 
-void WinogradConvolution::multiply(const float* points, float* sums, int64_t point, int64_t vector_group,
+void WinogradConvolution::multiply(const std::byte* points, float* sums, int64_t point, int64_t vector_group,
                                    int64_t slots) const {
   const int64_t lanes = kernels_.lanes;
   const int64_t first = vector_group * kernels_.vectors;  // block of output channels
@@ -153,16 +184,17 @@ void WinogradConvolution::multiply(const float* points, float* sums, int64_t poi
   Product p;
   p.blocks = in_blocks_;
   p.a_pitch = rows_ * lanes;
-  p.weights = weights_ + (point * convolution_.out_channels + first * lanes) * convolution_.in_channels;
+  p.weights =
+      weights_ + (point * convolution_.out_channels + first * lanes) * convolution_.in_channels * kernels_.value_bytes;
   p.c_pitch = chunk_ * rows_ * lanes;
   for (int64_t slot = 0; slot < slots; ++slot) {
-    p.a = points + point * points_pitch_ + slot * in_blocks_ * rows_ * lanes;
+    p.a = points + (point * points_pitch_ + slot * in_blocks_ * rows_ * lanes) * kernels_.value_bytes;
     p.c = sums + point * sums_pitch_ + (first * chunk_ + slot) * rows_ * lanes;
     kernels_.product(p, static_cast<int>(rows_), static_cast<int>(vectors));
   }
 }
 
-void WinogradConvolution::transform_tiles(const float* sums, float* y, int64_t group, int64_t slot,
+void WinogradConvolution::transform_tiles(const float* sums, std::byte* y, int64_t group, int64_t slot,
                                           int64_t block) const {
   const Convolution& c = convolution_;
   const int64_t lanes = kernels_.lanes;
@@ -170,8 +202,9 @@ void WinogradConvolution::transform_tiles(const float* sums, float* y, int64_t g
   TileTransform t;
   t.pitch = sums_pitch_;
   t.bias = bias_.data() + block * lanes;
-  t.row_pitch = c.step * width * lanes;
-  t.column_pitch = c.step * lanes;
+  const int64_t pitch = pixel_pitch(out_blocks_);
+  t.row_pitch = c.step * width * pitch;
+  t.column_pitch = c.step * pitch;
   t.adds = c.adds;
   t.relu = c.relu;
   t.points = sums + (block * chunk_ + slot) * rows_ * lanes;
@@ -179,24 +212,27 @@ void WinogradConvolution::transform_tiles(const float* sums, float* y, int64_t g
     const auto tile = static_cast<size_t>(group * rows_ + r);
     if (tile >= places_.size()) return;
     const Place& place = places_[tile];
-    const int64_t row = (place.person * out_blocks_ + block) * c.step * c.out_height + c.first_row + c.step * place.y;
-    t.map = y + (row * width + c.first_column + c.step * place.x) * lanes;
+    const int64_t first = block_at(place.person, block, out_blocks_, c.step * c.out_height * width);
+    const int64_t pixel = (c.first_row + c.step * place.y) * width + c.first_column + c.step * place.x;
+    t.map = y + (first + pixel * pitch) * kernels_.value_bytes;
     t.rows = c.out_height - place.y;
     t.columns = c.out_width - place.x;
     form_.tile(t);
   }
 }
 
-void WinogradConvolution::run(const float* x, float* y, float* scratch) const {
-  float* points = scratch;
-  float* sums = scratch + form_.points() * points_pitch_;
+void WinogradConvolution::run(const void* x, void* y, std::byte* scratch) const {
+  const auto* from = static_cast<const std::byte*>(x);
+  auto* to = static_cast<std::byte*>(y);
+  std::byte* points = scratch;
+  auto* sums = reinterpret_cast<float*>(scratch + form_.points() * points_pitch_ * kernels_.value_bytes);
   const int64_t vector_groups = ceil_divide(out_blocks_, kernels_.vectors);
 #pragma omp parallel
   for (int64_t begin = 0; begin < groups_; begin += chunk_) {
     const int64_t slots = std::min(chunk_, groups_ - begin);
 #pragma omp for collapse(2) schedule(static)
     for (int64_t slot = 0; slot < slots; ++slot) {
-      for (int64_t block = 0; block < in_blocks_; ++block) transform_windows(x, points, begin + slot, slot, block);
+      for (int64_t block = 0; block < in_blocks_; ++block) transform_windows(from, points, begin + slot, slot, block);
     }
 #pragma omp for collapse(2) schedule(static)
     for (int64_t point = 0; point < form_.points(); ++point) {
@@ -204,7 +240,7 @@ void WinogradConvolution::run(const float* x, float* y, float* scratch) const {
     }
 #pragma omp for collapse(2) schedule(static)
     for (int64_t block = 0; block < out_blocks_; ++block) {
-      for (int64_t slot = 0; slot < slots; ++slot) transform_tiles(sums, y, begin + slot, slot, block);
+      for (int64_t slot = 0; slot < slots; ++slot) transform_tiles(sums, to, begin + slot, slot, block);
     }
   }
 }
