@@ -86,6 +86,12 @@ bench-refine: setup  ## posefix refine beside the same pipeline in Python with c
 	@scripts/setup.sh peers
 	@scripts/bench_refine.sh
 
+bench-train: setup  ## the training step beside the same step in PyTorch's eager mode
+	@$(call configure,bench)
+	@cmake --build --preset bench -j $(JOBS) --target train_step_bench
+	@scripts/setup.sh peers
+	@scripts/bench_train.sh
+
 bench-evaluate: build  ## COCO evaluation side by side with pycocotools, faster-coco-eval and hotcoco
 	@scripts/setup.sh peers
 	@scripts/bench_evaluate.sh
