@@ -90,16 +90,28 @@ std::string ascii(const std::string& text) {
   return result;
 }
 
-// The text with its baseline inside `where`, shrunk until it fits the width.
-void write_text(cv::Mat canvas, const std::string& text, cv::Rect where) {
-  double scale = where.height / 30.0;
+// Margin left and right of a text.
+constexpr int kMargin_px = 6;
+
+int text_width(const std::string& text, double scale) {
   int baseline = 0;
-  const std::string shown = ascii(text);
-  const cv::Size size = cv::getTextSize(shown, cv::FONT_HERSHEY_SIMPLEX, scale, 1, &baseline);
-  if (size.width > where.width - 8) scale *= std::max(0.1, (where.width - 8.0) / size.width);
-  const int thickness = where.height >= 36 ? 2 : 1;
-  cv::putText(canvas, shown, {where.x + 6, where.y + where.height * 7 / 10}, cv::FONT_HERSHEY_SIMPLEX, scale, kText,
-              thickness, cv::LINE_AA);
+  return cv::getTextSize(ascii(text), cv::FONT_HERSHEY_SIMPLEX, scale, 1, &baseline).width;
+}
+
+// For a strip of this height, smaller if a text would not fit the width.
+double text_scale(std::initializer_list<std::string_view> texts, int width, int height) {
+  const double scale = height / 38.0;
+  int widest = 1;
+  for (const std::string_view text : texts) widest = std::max(widest, text_width(std::string(text), scale));
+  return scale * std::clamp((width - 2.0 * kMargin_px) / widest, 0.1, 1.0);
+}
+
+// The text in the middle of `where`'s height.
+void write_text(cv::Mat canvas, const std::string& text, cv::Rect where, double scale) {
+  constexpr double kCapital_px = 21;  // height of Hershey's capitals at scale 1
+  const int baseline = where.y + static_cast<int>(std::lround((where.height + kCapital_px * scale) / 2));
+  cv::putText(canvas, ascii(text), {where.x + kMargin_px, baseline}, cv::FONT_HERSHEY_SIMPLEX, scale, kText,
+              scale >= 0.9 ? 2 : 1, cv::LINE_AA);
 }
 
 void draw_label(cv::Mat canvas, const DrawnPerson& person, const DrawStyle& style) {
@@ -109,14 +121,13 @@ void draw_label(cv::Mat canvas, const DrawnPerson& person, const DrawStyle& styl
   }
   if (top == nullptr || person.label.empty()) return;
   const int height = std::clamp(canvas.rows / 24, 14, 40);
-  int baseline = 0;
-  const int width =
-      10 + cv::getTextSize(ascii(person.label), cv::FONT_HERSHEY_SIMPLEX, height / 30.0, 1, &baseline).width;
+  const double scale = text_scale({person.label}, canvas.cols, height);
+  const int width = 2 * kMargin_px + text_width(person.label, scale);
   const int x = std::clamp(static_cast<int>(top->x) - width / 2, 0, std::max(0, canvas.cols - width));
   const int y = std::clamp(static_cast<int>(top->y) - 2 * height, 0, std::max(0, canvas.rows - height));
   const cv::Rect box(x, y, width, height);
   cv::rectangle(canvas, box, kOutline, cv::FILLED);
-  write_text(canvas, person.label, box);
+  write_text(canvas, person.label, box, scale);
 }
 
 // A thin line from where each joint was to where it is, if it moved visibly.
@@ -162,14 +173,6 @@ void draw_person(Image& image, const pose::Skeleton& skeleton, const DrawnPerson
   draw_label(canvas, person, style);
 }
 
-Image captioned(const Image& image, const std::string& caption) {
-  const int strip = std::clamp(image.height / 14, 20, 48);
-  Image result = blank(image.width, image.height + strip, 40);
-  write_text(view(result), caption, {0, 0, image.width, strip});
-  paste(image, result, 0, strip);
-  return result;
-}
-
 Image side_by_side(const Image& picture, const pose::Skeleton& skeleton, std::span<const DrawnPerson> before,
                    std::span<const DrawnPerson> after, const std::string& caption_before,
                    const std::string& caption_after, const DrawStyle& style) {
@@ -181,11 +184,14 @@ Image side_by_side(const Image& picture, const pose::Skeleton& skeleton, std::sp
     if (style.show_moves && i < before.size()) draw_moves(right, before[i], after[i], style);
     draw_person(right, skeleton, after[i], style);
   }
-  left = captioned(left, caption_before);
-  right = captioned(right, caption_after);
-  Image panel = blank(left.width + kGap_px + right.width, left.height, 16);
-  paste(left, panel, 0, 0);
-  paste(right, panel, left.width + kGap_px, 0);
+  const int strip = std::clamp(picture.height / 14, 20, 48);
+  const int middle = picture.width + kGap_px;
+  Image panel = blank(middle + picture.width, strip + picture.height, 40);
+  paste(left, panel, 0, strip);
+  paste(right, panel, middle, strip);
+  const double scale = text_scale({caption_before, caption_after}, picture.width, strip);
+  write_text(view(panel), caption_before, {0, 0, picture.width, strip}, scale);
+  write_text(view(panel), caption_after, {middle, 0, picture.width, strip}, scale);
   return panel;
 }
 
@@ -197,45 +203,6 @@ Image resized(const Image& image, int width) {
   cv::Mat target = view(result);
   cv::resize(view(source), target, target.size(), 0, 0, ratio < 1 ? cv::INTER_AREA : cv::INTER_LINEAR);
   return result;
-}
-
-Image cut_out(const Image& image, const pose::Box& box) {
-  const auto clamp_to = [](double value, int limit) {
-    return static_cast<int>(std::clamp(value, 0.0, static_cast<double>(limit)));
-  };
-  const int left = std::min(clamp_to(std::floor(box.x), image.width), image.width - 1);
-  const int top = std::min(clamp_to(std::floor(box.y), image.height), image.height - 1);
-  const int right = std::max(left + 1, clamp_to(std::ceil(box.x + box.w), image.width));
-  const int bottom = std::max(top + 1, clamp_to(std::ceil(box.y + box.h), image.height));
-  Image result = blank(right - left, bottom - top, 0);
-  Image source = image;
-  view(source)(cv::Rect(left, top, right - left, bottom - top)).copyTo(view(result));
-  return result;
-}
-
-Image contact_sheet(std::span<const Image> panels, int columns, int panel_width_px, const std::string& title) {
-  PFX_CHECK(columns > 0 && panel_width_px > 0);
-  constexpr int kGap_px = 8;
-  std::vector<Image> scaled;
-  scaled.reserve(panels.size());
-  for (const Image& panel : panels) scaled.push_back(resized(panel, panel_width_px));
-  const auto per_row = static_cast<size_t>(columns);
-  std::vector<int> tops;
-  int height = kGap_px;
-  for (size_t first = 0; first < scaled.size(); first += per_row) {
-    tops.push_back(height);
-    int highest = 0;
-    for (size_t i = first; i < std::min(scaled.size(), first + per_row); ++i) {
-      highest = std::max(highest, scaled[i].height);
-    }
-    height += highest + kGap_px;
-  }
-  Image sheet = blank(columns * (panel_width_px + kGap_px) + kGap_px, height, 24);
-  for (size_t i = 0; i < scaled.size(); ++i) {
-    const int column = static_cast<int>(i % per_row);
-    paste(scaled[i], sheet, kGap_px + column * (panel_width_px + kGap_px), tops[i / per_row]);
-  }
-  return title.empty() ? sheet : captioned(sheet, title);
 }
 
 }  // namespace posefix::image

@@ -1,4 +1,4 @@
-// Poses painted on pictures, panels that put "before" beside "after", and contact sheets of panels.
+// Poses painted on pictures, and panels that put "before" beside "after".
 //
 // Everything is anti-aliased and scaled to the picture. Joints off the picture or with non-finite coordinates are
 // cut off or left out, never an error. Text is ASCII; other characters are shown as '?'.
@@ -37,16 +37,7 @@ Image side_by_side(const Image& picture, const pose::Skeleton& skeleton, std::sp
                    std::span<const DrawnPerson> after, const std::string& caption_before,
                    const std::string& caption_after, const DrawStyle& style = {});
 
-// A strip with text above the picture.
-Image captioned(const Image& image, const std::string& caption);
-
 // Scaled to the given width, by area averaging when it shrinks. Height at least 1.
 Image resized(const Image& image, int width);
-
-// The part of the picture inside a box, cut at the picture's edges; at least one pixel.
-Image cut_out(const Image& image, const pose::Box& box);
-
-// Panels of equal width in rows of `columns`, on a dark ground; every row as high as its highest panel.
-Image contact_sheet(std::span<const Image> panels, int columns, int panel_width_px, const std::string& title = {});
 
 }  // namespace posefix::image

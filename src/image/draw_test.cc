@@ -48,26 +48,20 @@ TEST(Draw, StrangeCoordinatesAreHarmless) {
   EXPECT_THROW(draw_person(image, stick(), {{{1, 1, 1}}, 0, ""}), Error);
 }
 
-TEST(Draw, PanelsAndSheetsHaveTheExpectedSize) {
+TEST(Draw, PanelsHaveTheExpectedSizeAndCaptionsFit) {
   const Image picture = grey(120, 90);
   const std::vector<DrawnPerson> before{{{{10, 10, 1}, {30, 40, 1}, {60, 60, 1}}, 0, "1"}};
   const std::vector<DrawnPerson> after{{{{20, 10, 1}, {30, 60, 1}, {60, 20, 1}}, 0, "1"}};
   const Image panel = side_by_side(picture, stick(), before, after, "before", "after");
   EXPECT_EQ(panel.width, 244);
   EXPECT_EQ(panel.height, 110);
-  const std::vector<Image> panels{panel, picture, panel};
-  const Image sheet = contact_sheet(panels, 2, 100);
-  EXPECT_EQ(sheet.width, 2 * 108 + 8);
-  EXPECT_EQ(sheet.height, 8 + 75 + 8 + 45 + 8);
-  EXPECT_EQ(contact_sheet({}, 3, 10).height, 8);
-}
-
-TEST(Draw, CutOutStaysInside) {
-  const Image picture = grey(120, 90);
-  EXPECT_EQ(cut_out(picture, {-10, -10, 30, 20}).width, 20);
-  EXPECT_EQ(cut_out(picture, {-10, -10, 30, 20}).height, 10);
-  EXPECT_EQ(cut_out(picture, {500, 500, 30, 20}).width, 1);
-  EXPECT_EQ(cut_out(picture, {0, 0, 1e9, 1e9}).height, 90);
+  // The strip keeps its ground at every border, however long the text is.
+  const Image wide = side_by_side(picture, stick(), before, after, std::string(80, 'W'), "after");
+  for (int x = 0; x < wide.width; ++x) {
+    EXPECT_EQ(pixel(wide, x, 0), pixel(wide, 0, 0));
+    EXPECT_EQ(pixel(wide, x, 19), pixel(wide, 0, 0));
+  }
+  for (int y = 0; y < 20; ++y) EXPECT_EQ(pixel(wide, picture.width + 1, y), pixel(wide, 0, 0));
 }
 
 }  // namespace

@@ -5,15 +5,12 @@
 
 #include <filesystem>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "base/file.h"
 #include "image/image.h"
+#include "report/html_page.h"
 
 namespace posefix::report {
-
-using Figures = std::vector<std::pair<std::string, std::string>>;  // name, value
 
 class ContactPage {
  public:
@@ -27,10 +24,5 @@ class ContactPage {
  private:
   AtomicFile file_;
 };
-
-// "a < b" -> "a &lt; b".
-std::string html_text(std::string_view text);
-// RFC 4648, with padding.
-std::string base64(std::span<const std::byte> bytes);
 
 }  // namespace posefix::report

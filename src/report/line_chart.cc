@@ -7,7 +7,7 @@
 #include <cmath>
 #include <limits>
 
-#include "report/contact_page.h"
+#include "report/html_page.h"
 
 namespace posefix::report {
 namespace {

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "report/contact_page.h"
+#include "report/html_page.h"
 #include "report/line_chart.h"
 
 namespace posefix::report {
@@ -18,28 +18,15 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr const char* kHead = R"html(<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{0}</title>
-<style>
-:root {{ color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }}
-body {{ max-width: 1340px; margin: 2rem auto; padding: 0 1rem; }}
-h1 {{ font-size: 1.5rem; }}
-h2 {{ font-size: 1rem; margin: 0 0 .3rem; }}
-table {{ border-collapse: collapse; }}
-td {{ padding: .15rem 1.5rem .15rem 0; vertical-align: top; }}
-td:last-child {{ font-variant-numeric: tabular-nums; font-weight: 600; }}
-main {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 1.5rem; }}
-figure {{ margin: 0; }}
-figure > svg {{ width: 100%; height: auto; }}
-svg text {{ font-size: 11px; fill: currentColor; }}
-svg .grid {{ stroke: currentColor; stroke-opacity: .15; }}
-svg.key {{ width: 24px; height: 8px; vertical-align: middle; }}
-figcaption {{ display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; }}
-pre {{ font-size: 13px; overflow-x: auto; }}
-</style></head><body>
-<h1>{0}</h1>
-)html";
+constexpr const char* kStyle = R"css(h2 { font-size: 1rem; margin: 0 0 .3rem; }
+main { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 1.5rem; margin-top: 1rem; }
+figure { margin: 0; }
+figure > svg { width: 100%; height: auto; }
+svg text { font-size: 11px; fill: currentColor; }
+svg .grid { stroke: currentColor; stroke-opacity: .15; }
+svg.key { width: 24px; height: 8px; vertical-align: middle; }
+pre { font-size: 13px; overflow-x: auto; }
+)css";
 
 struct Metrics {
   std::vector<Json> starts;       // {"step": .., "start": {..}}: a line for every start of the program
@@ -168,19 +155,15 @@ void write_training_page(const std::filesystem::path& run, const std::filesystem
     throw bad_input("{}: not the folder of a training run: it holds no metrics.jsonl", run.string());
   }
   const Metrics metrics = read_metrics(metrics_path);
-  std::string text = fmt::format(fmt::runtime(kHead), html_text("Training run " + run.filename().string()));
-  text += "<table>\n";
-  for (const auto& [name, value] : summary_of(metrics)) {
-    text += fmt::format("<tr><td>{}</td><td>{}</td></tr>\n", html_text(name), html_text(value));
-  }
-  text += "</table>\n<main>\n";
+  std::string text = html_begin("Training run " + run.filename().string(), summary_of(metrics), 1340, kStyle);
+  text += "<main>\n";
   for (const LineChart& chart : charts_of(metrics)) text += line_chart_html(chart);
   text += "</main>\n";
   const std::filesystem::path config = run / "config.yaml";
   if (std::filesystem::exists(config)) {
     text += fmt::format("<h2>Configuration</h2>\n<pre>{}</pre>\n", html_text(read_file(config)));
   }
-  write_file_atomically(page, text + "</body></html>\n");
+  write_file_atomically(page, text + html_end());
 }
 
 }  // namespace posefix::report

@@ -19,9 +19,7 @@ constexpr int kNoFold = -1;
 using Indices = std::vector<size_t>;
 
 double logit_of(const StepFeatures& weights, const StepFeatures& features) {
-  double logit = 0;
-  for (size_t i = 0; i < features.size(); ++i) logit += weights[i] * features[i];
-  return logit;
+  return std::inner_product(features.begin(), features.end(), weights.begin(), 0.0);
 }
 
 // -(sum of OKS) + ridge * |w - prior|^2 over the joints named; weights scaled so that their mean is 1.
