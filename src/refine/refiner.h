@@ -3,7 +3,7 @@
 // Threads decode and crop ahead (crop_feed.h) while the caller's thread runs the network. Results depend neither on the
 // number of threads nor on the order in which pictures become ready; memory is bounded by the ring of crops and one
 // picture per thread. Source: PoseFix_RELEASE main/test.py. Goldens: tests/golden/refine.
-// Non-goals: files; see pose_file.h and selection.h.
+// Non-goals: files; see dataset/pose_results.h and selection.h.
 #pragma once
 
 #include <cstdint>

@@ -141,4 +141,21 @@ TEST(IncludeLayers, TheTableHasNoCycle) {
   }
 }
 
+TEST(IncludeLayers, ThePageDrawsTheSameTable) {
+  std::ifstream page(posefix::project_folder() / "docs/architecture.md");
+  const std::regex row("\\| ([a-z]+) \\| .* \\| ([a-z, -]*)\\|");
+  std::map<std::string, Names> drawn;
+  std::smatch cells;
+  for (std::string line; std::getline(page, line);) {
+    if (!std::regex_match(line, cells, row) || cells[1] == "folder" || cells[1] == "cli") continue;
+    Names& names = drawn[cells[1]];
+    const std::string list = cells[2];
+    const std::regex word("[a-z]+");
+    for (std::sregex_iterator name(list.begin(), list.end(), word), end; name != end; ++name) names.insert(name->str());
+  }
+  std::map<std::string, Names> expected = kAllowed;
+  std::erase_if(expected, [](const auto& entry) { return entry.first.find('/') != std::string::npos; });
+  EXPECT_EQ(drawn, expected);
+}
+
 }  // namespace
