@@ -32,7 +32,7 @@ tests: setup
 	@$(call configure,release)
 	@cmake --build --preset release -j $(JOBS)
 
-demo: build  ## train briefly, compile, refine and evaluate real pictures, draw the result
+demo: build  ## refine MediaPipe's poses on real pictures with the shipped model, evaluate, draw
 	@scripts/demo.sh
 
 demo-train: build  ## train configs/demo.yaml, the demo's network, into runs/demo (goes on where it was stopped)

@@ -7,12 +7,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <vector>
 
 #include "base/error.h"
+#include "base/interrupt.h"
 #include "base/spelling.h"
 
 namespace posefix {
@@ -32,7 +34,27 @@ class FileDescriptor {
   int fd_;
 };
 
+// Instead of a file's name.
+constexpr const char* kStandardStream = "-";
+
 std::string reason(int error) { return std::strerror(error); }
+
+std::string read_to_end(int fd, const std::filesystem::path& path) {
+  std::string text;
+  std::array<char, 1 << 16> buffer{};
+  while (true) {
+    const ssize_t got = ::read(fd, buffer.data(), buffer.size());
+    if (got == 0) return text;
+    if (got < 0) {
+      if (errno == EINTR) {
+        throw_if_interrupted();
+        continue;
+      }
+      throw failed("{}: cannot read after {} bytes: {}", path.string(), text.size(), reason(errno));
+    }
+    text.append(buffer.data(), static_cast<size_t>(got));
+  }
+}
 
 // Makes a rename in `folder` durable; a file system that cannot sync a folder is not an error.
 void sync_folder(const std::filesystem::path& folder) {
@@ -54,7 +76,7 @@ std::string not_found_hint(const std::filesystem::path& path) {
 }  // namespace
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& path) {
-  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const FileDescriptor fd(path == kStandardStream ? ::dup(STDIN_FILENO) : ::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (fd.get() < 0) {
     const int error = errno;
     throw bad_input("{}: cannot open: {}{}", path.string(), reason(error), error == ENOENT ? not_found_hint(path) : "");
@@ -62,42 +84,57 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& 
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0) throw failed("{}: cannot stat: {}", path.string(), reason(errno));
   if (S_ISDIR(status.st_mode)) throw bad_input("{}: is a folder, expected a file", path.string());
-  std::span<const std::byte> bytes;
-  if (status.st_size > 0) {
+  const std::shared_ptr<MappedFile> file(new MappedFile(path));
+  if (!S_ISREG(status.st_mode)) {
+    file->piped_ = read_to_end(fd.get(), path);
+    file->bytes_ = std::as_bytes(std::span(file->piped_));
+  } else if (status.st_size > 0) {
     const auto size = static_cast<size_t>(status.st_size);
     void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
     if (address == MAP_FAILED) throw failed("{}: cannot map: {}", path.string(), reason(errno));
-    bytes = {static_cast<const std::byte*>(address), size};
+    file->bytes_ = {static_cast<const std::byte*>(address), size};
   }
-  return std::shared_ptr<const MappedFile>(new MappedFile(path, bytes));
+  return file;
 }
 
 MappedFile::~MappedFile() {
-  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  if (piped_.empty() && !bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
 void MappedFile::forget_pages() const {
-  if (!bytes_.empty()) ::madvise(const_cast<std::byte*>(bytes_.data()), bytes_.size(), MADV_DONTNEED);
+  if (piped_.empty() && !bytes_.empty()) ::madvise(const_cast<std::byte*>(bytes_.data()), bytes_.size(), MADV_DONTNEED);
 }
 
 std::string read_file(const std::filesystem::path& path) { return std::string(MappedFile::open(path)->text()); }
 
 AtomicFile::AtomicFile(std::filesystem::path target) : target_(std::move(target)) {
-  static std::atomic<unsigned> serial{0};
-  const std::filesystem::path folder = target_.parent_path();
-  temporary_ = folder / fmt::format(".{}.{}-{}.tmp", target_.filename().string(), ::getpid(), serial++);
-  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  struct stat status {};
+  const bool is_stdout = target_ == kStandardStream;
+  const bool exists = !is_stdout && ::stat(target_.c_str(), &status) == 0;
+  if (exists && S_ISDIR(status.st_mode)) {
+    throw bad_input("{}: is a folder, expected the name of a file to write", target_.string());
+  }
+  if (is_stdout) {
+    fd_ = ::dup(STDOUT_FILENO);
+  } else if (exists && !S_ISREG(status.st_mode)) {
+    fd_ = ::open(target_.c_str(), O_WRONLY | O_CLOEXEC);
+  } else {
+    static std::atomic<unsigned> serial{0};
+    temporary_ =
+        target_.parent_path() / fmt::format(".{}.{}-{}.tmp", target_.filename().string(), ::getpid(), serial++);
+    fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  }
   if (fd_ < 0) {
     const int error = errno;
-    throw Error(error == ENOENT || error == ENOTDIR ? ErrorCode::kBadInput : ErrorCode::kFailed,
-                fmt::format("{}: cannot write here: {}", target_.string(), reason(error)));
+    if (target_.has_parent_path()) check_folder(target_.parent_path(), target_.string());
+    throw failed("{}: cannot write here: {}", target_.string(), reason(error));
   }
 }
 
 AtomicFile::~AtomicFile() {
   if (fd_ >= 0) {
     ::close(fd_);
-    ::unlink(temporary_.c_str());
+    if (!temporary_.empty()) ::unlink(temporary_.c_str());
   }
 }
 
@@ -107,8 +144,9 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
     const ssize_t written = ::write(fd_, bytes.data(), bytes.size());
     if (written < 0) {
       if (errno == EINTR) continue;
-      throw failed("{}: cannot write after {} bytes: {}; the file that was there is unchanged", target_.string(), size_,
-                   reason(errno));
+      const int error = errno;
+      throw failed("{}: cannot write after {} bytes: {}{}", target_.string(), size_, reason(error),
+                   temporary_.empty() ? "" : "; the file that was there is unchanged");
     }
     size_ += static_cast<size_t>(written);
     bytes = bytes.subspan(static_cast<size_t>(written));
@@ -119,6 +157,11 @@ void AtomicFile::write(std::string_view text) { write(std::as_bytes(std::span(te
 
 void AtomicFile::commit() {
   PFX_CHECK(fd_ >= 0);
+  if (temporary_.empty()) {
+    ::close(fd_);
+    fd_ = -1;
+    return;
+  }
   const int synced = ::fsync(fd_);
   const int error = errno;
   if (synced != 0) throw failed("{}: cannot sync: {}", target_.string(), reason(error));
@@ -134,6 +177,20 @@ void write_file_atomically(const std::filesystem::path& target, std::string_view
   AtomicFile file(target);
   file.write(text);
   file.commit();
+}
+
+void check_can_write(const std::filesystem::path& target) {
+  struct stat status {};
+  // To open a pipe and close it again would tell its reader that it has come to the end.
+  if (target == kStandardStream || (::stat(target.c_str(), &status) == 0 && S_ISFIFO(status.st_mode))) return;
+  const AtomicFile probe(target);
+}
+
+void check_folder(const std::filesystem::path& folder, std::string_view where) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(folder, ignored)) return;
+  if (std::filesystem::exists(folder, ignored)) throw bad_input("{}: {} is not a folder", where, folder.string());
+  throw bad_input("{}: the folder {} does not exist", where, folder.string());
 }
 
 std::string files_like(const std::filesystem::path& folder, std::string_view name) {

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/threads.h"
+#include "cli/command.h"
 #include "cli/people.h"
 #include "cli/verify.h"
 #include "refine/crop_feed.h"
@@ -232,7 +233,7 @@ std::shared_ptr<const plan::Plan> compile_int8(const NetworkFile& network, const
   options.int8_report = &report;
   auto plan = compiler::compile(network.graph, network.weights, texts, options);
   if (flags.json) {
-    fmt::print("{}\n", to_json(report, people, by_ap, request.max_drop).dump(2));
+    print_json(to_json(report, people, by_ap, request.max_drop));
   } else {
     print_table(report, by_ap, request.max_drop);
   }

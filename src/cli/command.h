@@ -10,6 +10,7 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <functional>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -29,5 +30,9 @@ struct CommandRegistration {
 
 // All registered verbs, by name.
 std::vector<Command> commands();
+
+// What --json prints: to stdout, with a line end. Bytes of a file's name that are no UTF-8 become U+FFFD.
+// `indent`: spaces a level, -1: one line.
+void print_json(const nlohmann::ordered_json& json, int indent = 2);
 
 }  // namespace posefix::cli

@@ -1,8 +1,14 @@
 // posefix VERB ...: parses the command line, runs one verb, turns errors into exit codes (README.md).
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <iostream>
 #include <map>
 #include <new>
 
@@ -22,10 +28,13 @@ CLI::App* declare(CLI::App& app, std::map<std::string, CLI::App*>& groups, const
   const std::string group = command.verb.substr(0, space);
   CLI::App*& parent = groups[group];
   if (parent == nullptr) {
-    parent = app.add_subcommand(group, "verbs on " + group);
+    parent = app.add_subcommand(group, "");
     parent->require_subcommand(1);
   }
-  return parent->add_subcommand(command.verb.substr(space + 1), command.help);
+  const std::string second = command.verb.substr(space + 1);
+  const std::string listed = parent->get_description();
+  parent->description(listed.empty() ? "its verbs: " + second : listed + ", " + second);
+  return parent->add_subcommand(second, command.help);
 }
 
 // CLI11 would only say that an argument was not expected.
@@ -37,6 +46,56 @@ void check_verb(const char* word) {
   if (word[0] == '-' || std::find(first_words.begin(), first_words.end(), word) != first_words.end()) return;
   throw posefix::bad_input("unknown verb '{}'; the nearest is '{}'; posefix --help lists all", word,
                            posefix::nearest_name(word, first_words));
+}
+
+// The verb that was meant: the deepest subcommand that was recognised.
+CLI::App& chosen_verb(CLI::App& app) {
+  CLI::App* verb = &app;
+  while (!verb->get_subcommands().empty()) verb = verb->get_subcommands().front();
+  return *verb;
+}
+
+std::string nearest_option(const CLI::App& verb, const std::string& word) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : verb.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  return posefix::nearest_name(word.substr(0, word.find('=')), names);
+}
+
+// CLI11's messages, with what stands nearest to a misspelt option and what a value should have been.
+posefix::Error usage_error(CLI::App& app, const CLI::ParseError& error) {
+  constexpr std::string_view kConversion = "Could not convert: ";
+  const CLI::App& verb = chosen_verb(app);
+  std::string name = verb.get_name();
+  for (const CLI::App* parent = verb.get_parent(); parent != nullptr; parent = parent->get_parent()) {
+    name.insert(0, parent->get_name() + " ");
+  }
+  std::string message = error.what();
+  const std::vector<std::string> extras = verb.remaining();
+  const auto option = std::find_if(extras.begin(), extras.end(), [](const auto& word) { return word[0] == '-'; });
+  if (option != extras.end()) {  // a misspelt one that is required would only be called missing
+    message = fmt::format("unknown option {}; the nearest is {}", *option, nearest_option(verb, *option));
+  } else if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
+    message = fmt::format("unexpected '{}'; a value belongs behind its option", fmt::join(extras, "' '"));
+  } else if (message.starts_with(kConversion)) {
+    message = message.substr(kConversion.size());
+    const CLI::Option* named = verb.get_option_no_throw(message.substr(0, message.find(' ')));
+    const std::string type = named != nullptr ? named->get_type_name() : "";
+    message += type.starts_with("INT")    ? ": expected a whole number"
+               : type.starts_with("UINT") ? ": expected a whole number, 0 or more"
+                                          : ": expected a number";
+  } else if (verb.get_parent() == nullptr || !verb.get_subcommands([](const CLI::App*) { return true; }).empty()) {
+    message = "a verb is missing";
+  }
+  return posefix::bad_input("{}; see {} --help", message, name.starts_with("posefix") ? name : "posefix");
+}
+
+// A full disk must not look like success.
+void flush_output() {
+  std::cout.flush();
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout) return;
+  throw posefix::failed("cannot write to standard output: {}", std::strerror(errno));
 }
 
 int run(int argc, char** argv) {
@@ -56,10 +115,13 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    const int code = app.exit(error);
-    return code == 0 ? 0 : static_cast<int>(posefix::ErrorCode::kBadInput);
+    if (error.get_exit_code() != 0) throw usage_error(app, error);
+    app.exit(error);  // --help and --version
+    flush_output();
+    return 0;
   }
   chosen();
+  flush_output();
   return 0;
 }
 

@@ -8,9 +8,11 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/options.h"
 #include "base/progress.h"
 #include "base/threads.h"
+#include "cli/command.h"
 #include "compiler/open_model.h"
 #include "dataset/training_people.h"
 #include "refine/refiner.h"
@@ -47,10 +49,7 @@ void check(const CalibrationRequest& request) {
                       count, poses);
     }
   }
-  std::error_code ignored;
-  if (request.out.has_parent_path() && !fs::is_directory(request.out.parent_path(), ignored)) {
-    throw bad_input("--out {}: the folder {} does not exist", request.out.string(), request.out.parent_path().string());
-  }
+  check_can_write(request.out);
 }
 
 // For every pose of the selection the annotated person it belongs to, -1: nobody.
@@ -311,7 +310,11 @@ Calibration calibrate(const CalibrationRequest& request) {
 }
 
 void print_calibration(const Calibration& calibration, bool json) {
-  std::fputs((json ? to_json(calibration).dump(1) + "\n" : to_text(calibration)).c_str(), stdout);
+  if (json) {
+    print_json(to_json(calibration));
+  } else {
+    std::fputs(to_text(calibration).c_str(), stdout);
+  }
 }
 
 }  // namespace posefix::cli

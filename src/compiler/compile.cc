@@ -16,7 +16,7 @@ namespace {
 void check_target(const CompileOptions& options) {
   const bool is_known = options.target == "cpu" || options.target == "reference";
   if (!is_known) {
-    throw bad_input("--target {}: this program compiles for cpu and reference", options.target);
+    throw bad_input("--target {}: this program compiles for cpu, reference and ascend:SOC", options.target);
   }
   const bool is_available = options.precision == "f32" || options.precision == "int8" ||
                             (options.precision == "bf16" && options.target == "cpu");

@@ -61,10 +61,8 @@ std::optional<std::filesystem::path> PictureLocator::first_of(const std::vector<
 std::filesystem::path PictureLocator::find(int64_t image_id, const std::optional<std::string>& file_name) const {
   const std::vector<std::string> names = names_of(image_id, file_name);
   if (std::optional<std::filesystem::path> path = first_of(names)) return *path;
+  check_folder(folder_, fmt::format("image {}", image_id));
   std::error_code ignored;
-  if (!std::filesystem::is_directory(folder_, ignored)) {
-    throw bad_input("image {}: the picture folder {} does not exist", image_id, folder_.string());
-  }
   for (const auto& entry : std::filesystem::directory_iterator(folder_, ignored)) {
     if (!entry.is_directory(ignored) || !std::filesystem::is_regular_file(entry.path() / names.front(), ignored))
       continue;

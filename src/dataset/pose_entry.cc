@@ -158,7 +158,7 @@ void expect_pose_list(JsonCursor& json) {
   throw json.error(start.offset,
                    fmt::format("expected a list of poses [{{\"image_id\", \"category_id\", \"keypoints\", "
                                "\"score\"}}, ...], got an object with {}{}",
-                               fmt::join(fields, ", "), hint));
+                               fields.empty() ? "no fields" : fmt::format("{}", fmt::join(fields, ", ")), hint));
 }
 
 }  // namespace posefix::dataset

@@ -58,7 +58,7 @@ CocoAnnotations read_skeleton_annotations(const std::filesystem::path& path, con
   const std::vector<int> order = joint_order(names, skeleton);
   if (std::all_of(order.begin(), order.end(), [](int joint) { return joint < 0; })) {
     throw bad_input("{}: none of the joints of the skeleton {} is among those of the file: {}", path.string(),
-                    skeleton.name, fmt::join(names, ", "));
+                    skeleton.name, names.empty() ? "it names none" : fmt::format("{}", fmt::join(names, ", ")));
   }
   put_in_order(annotations, order);
   return annotations;

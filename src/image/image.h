@@ -37,6 +37,8 @@ ImageHeader read_header(const std::filesystem::path& path, ExifOrientation orien
 
 // PNG, or JPEG at quality 92 for .jpg/.jpeg; written beside and renamed.
 void encode(const Image& image, const std::filesystem::path& path);
+// Error (bad input) if encode() would refuse the file's extension.
+void check_can_encode(const std::filesystem::path& path);
 // The bytes of a JPEG file, quality 1..100.
 std::vector<std::byte> encode_jpeg(const Image& image, int quality);
 

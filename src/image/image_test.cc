@@ -10,6 +10,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/rng.h"
+#include "base/testing/bad_input_message.h"
+#include "base/testing/temporary_folder.h"
 #include "image/codec.h"
 #include "image/testing/exif_jpeg.h"
 
@@ -32,13 +34,7 @@ std::vector<std::byte> bytes_of(std::string_view text) {
 }
 
 std::string message_of(std::span<const std::byte> bytes) {
-  try {
-    decode(bytes, "x.jpg");
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kBadInput);
-    return error.what();
-  }
-  return "no error";
+  return bad_input_message([&] { decode(bytes, "x.jpg"); });
 }
 
 TEST(Image, PngRoundTripIsExact) {
@@ -60,8 +56,7 @@ TEST(Image, JpegKeepsASmoothPicture) {
 }
 
 TEST(Image, EncodeChoosesByExtensionAndLeavesNothingBehind) {
-  const std::filesystem::path folder = std::filesystem::temp_directory_path() / "posefix_image_test";
-  std::filesystem::create_directories(folder);
+  const TemporaryFolder folder;
   const Image image = noise(20, 10);
   encode(image, folder / "a.png");
   encode(image, folder / "b.JPG");
@@ -69,9 +64,8 @@ TEST(Image, EncodeChoosesByExtensionAndLeavesNothingBehind) {
   EXPECT_EQ(read_header(folder / "b.JPG").width, 20);
   EXPECT_THROW(encode(image, folder / "c.gif"), Error);
   size_t entries = 0;
-  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder)) ++entries;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder.path())) ++entries;
   EXPECT_EQ(entries, 2U);
-  std::filesystem::remove_all(folder);
 }
 
 TEST(Image, NotAPicture) {

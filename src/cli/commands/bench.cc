@@ -153,7 +153,7 @@ void run(const Arguments& arguments) {
       result["peak_f32_gflops"] = peak_gflops;
       result["layers"] = layers_json(steps, peak_gflops);
     }
-    std::printf("%s\n", result.dump().c_str());
+    print_json(result, -1);
     return;
   }
   std::printf("%s %s, batch %lld, %d thread%s: %.2f images/s; latency p50 %.2f ms, p90 %.2f ms, p99 %.2f ms\n",
@@ -164,12 +164,13 @@ void run(const Arguments& arguments) {
 
 std::function<void()> setup(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
-  app.add_option("model", arguments->model, "plan, snapshot, .pb or .onnx")->required();
+  app.add_option("MODEL", arguments->model, "plan, snapshot, .pb or .onnx")->required();
   app.add_option("--batch", arguments->session.max_batch, "persons at a time")->capture_default_str();
   app.add_option("--threads", arguments->session.threads, "0: all cores")->capture_default_str();
   app.add_option("--backend", arguments->session.backend, "cpu, reference or torch; default: what the plan is for");
-  app.add_option("--rounds", arguments->rounds, "runs to measure; default: as many as fit into --seconds, at least 15");
-  app.add_option("--seconds", arguments->seconds, "time to spend")->capture_default_str();
+  app.add_option("--rounds", arguments->rounds, "runs to measure; default: as many as fit into --seconds, at least 15")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--seconds", arguments->seconds, "time to spend")->capture_default_str()->check(CLI::PositiveNumber);
   app.add_flag("--json", arguments->json, "machine-readable result");
   app.add_flag("--layers", arguments->layers,
                "table of every step (cpu): time, GFLOP/s of the plain algorithm, percent of the peak, bytes moved at "

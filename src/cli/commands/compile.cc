@@ -92,7 +92,7 @@ void run(Arguments& arguments) {
 
 std::function<void()> setup(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
-  app.add_option("model", arguments->model, "snapshot (.safetensors), .pb or .onnx")->required();
+  app.add_option("MODEL", arguments->model, "snapshot (.safetensors), .pb or .onnx")->required();
   app.add_option("--target", arguments->options.target, "cpu, reference or ascend:SOC (ascend:310P3)")
       ->capture_default_str();
   app.add_option("--precision", arguments->precision,

@@ -72,7 +72,7 @@ complete -o filenames -F _posefix posefix
 
 std::function<void()> setup(CLI::App& app) {
   auto shell = std::make_shared<std::string>();
-  app.add_option("shell", *shell, "bash")->required();
+  app.add_option("SHELL", *shell, "bash")->required();
   return [shell] {
     if (*shell != "bash") throw bad_input("completion: only 'bash' is known, found '{}'", *shell);
     std::fputs(bash_script().c_str(), stdout);

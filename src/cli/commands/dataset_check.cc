@@ -244,8 +244,11 @@ void run(const Flags& flags) {
     if (set) sets.push_back(&*set);
     if (!flags.poses.empty()) checker.poses(flags.poses, sets);
   }
-  const std::string text = flags.json ? json_of(report).dump(2) + "\n" : report.text();
-  std::fputs(text.c_str(), stdout);
+  if (flags.json) {
+    print_json(json_of(report));
+  } else {
+    std::fputs(report.text().c_str(), stdout);
+  }
   std::fflush(stdout);
   if (report.errors() > 0) {
     throw bad_input("the data set has {} errors:{}", report.errors(), report.first_errors());

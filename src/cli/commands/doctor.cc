@@ -41,7 +41,7 @@ std::vector<DeviceReport> probe(const std::string& device) {
   return reports;
 }
 
-void print_json(const std::vector<DeviceReport>& reports) {
+Json to_json(const std::vector<DeviceReport>& reports) {
   Json devices;
   for (const DeviceReport& report : reports) {
     Json findings = Json::array();
@@ -56,7 +56,7 @@ void print_json(const std::vector<DeviceReport>& reports) {
                               {"trains", report.trains},
                               {"findings", findings}};
   }
-  fmt::print("{}\n", Json{{"devices", devices}}.dump(2, ' ', false, Json::error_handler_t::replace));
+  return {{"devices", devices}};
 }
 
 std::string verdict(const DeviceReport& report) {
@@ -78,7 +78,7 @@ void print_table(const std::vector<DeviceReport>& reports) {
 void run(const Flags& flags) {
   const std::vector<DeviceReport> reports = probe(flags.device);
   if (flags.json) {
-    print_json(reports);
+    print_json(to_json(reports));
   } else {
     print_table(reports);
   }

@@ -162,7 +162,7 @@ void run(const Flags& flags) {
     std::fputs("posefix: no two annotated people overlap, so swaps could not be measured; their rate is 0\n", stderr);
   }
   if (flags.json) {
-    std::fputs((summary_json(matching, fit, model, skeleton).dump(2) + "\n").c_str(), stdout);
+    print_json(summary_json(matching, fit, model, skeleton));
   } else {
     print_table(matching, fit, skeleton);
   }

@@ -37,7 +37,7 @@ std::function<void()> setup(CLI::App& app) {
   app.add_option("--annotations", flags->annotations, "COCO keypoint annotations (JSON)")->required();
   app.add_option("--errors", flags->errors, "error statistics from `errors fit`, or paper")->capture_default_str();
   app.add_option("--out", flags->out, "poses to write (COCO keypoint results)")->required();
-  app.add_option("--seed", flags->seed, "same seed, same poses")->capture_default_str();
+  app.add_option("--seed", flags->seed, "same seed, same poses")->capture_default_str()->check(CLI::NonNegativeNumber);
   app.add_option("--skeleton", flags->skeleton, "shipped skeleton or YAML file")->capture_default_str();
   return [flags] { run(*flags); };
 }

@@ -47,7 +47,11 @@ void run(const Flags& flags) {
   } else {
     throw bad_input("evaluate: --protocol '{}' is not known; one of coco, pckh, posetrack", flags.protocol);
   }
-  std::fputs(flags.json ? (json.dump(2) + "\n").c_str() : table.c_str(), stdout);
+  if (flags.json) {
+    print_json(json);
+  } else {
+    std::fputs(table.c_str(), stdout);
+  }
 }
 
 std::function<void()> setup(CLI::App& app) {

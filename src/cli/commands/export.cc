@@ -78,7 +78,7 @@ void run(const ExportFlags& flags) {
 
 std::function<void()> setup(CLI::App& app) {
   const auto flags = std::make_shared<ExportFlags>();
-  app.add_option("model", flags->model, "a snapshot (or a .pb or .onnx file)")->required();
+  app.add_option("MODEL", flags->model, "a snapshot (or a .pb or .onnx file)")->required();
   app.add_option("--format", flags->format, "pb, onnx, tf-v2 (a checkpoint's prefix) or tf-v1")
       ->required()
       ->check(CLI::IsMember({"pb", "onnx", "tf-v2", "tf-v1"}));

@@ -75,12 +75,15 @@ void print_table(const InitFlags& flags, const model::Transfer& transfer) {
   std::map<std::string, int64_t> counts;
   for (const model::TransferRow& row : transfer.rows) ++counts[row.outcome];
   if (flags.json) {
-    nlohmann::ordered_json json = {
-        {"from", flags.from}, {"counts", counts}, {"step", transfer.step}, {"step_known", transfer.step_known}};
+    nlohmann::ordered_json json = {{"from", flags.from},
+                                   {"counts", counts},
+                                   {"step", transfer.step},
+                                   {"step_known", transfer.step_known},
+                                   {"rows", nlohmann::ordered_json::array()}};
     for (const model::TransferRow& row : transfer.rows) {
       json["rows"].push_back({{"outcome", row.outcome}, {"name", row.name}, {"detail", row.detail}});
     }
-    std::printf("%s\n", json.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
+    print_json(json);
     return;
   }
   for (const auto& [outcome, count] : counts)
@@ -121,6 +124,7 @@ void run(const InitFlags& flags) {
   int64_t step = 0;
   if (flags.from.empty()) {
     snapshot.variables = model::initialise(graph, seed);
+    if (flags.json) print_table(flags, model::Transfer{});
   } else {
     const model::TransferSource source = read_source(flags.from);
     model::Transfer transfer = model::transfer(graph, model::initialise_rest(graph, seed, source.tensors),

@@ -1,13 +1,15 @@
-// posefix inspect FILE: what a file of weights holds and whether it is sound.
+// posefix inspect FILE: what a file holds and whether it is sound.
 #include <fmt/format.h>
 
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/error.h"
 #include "cli/ascend_target.h"
 #include "cli/command.h"
+#include "cli/inspect_data.h"
 #include "cli/network_file.h"
 #include "plan/plan_file.h"
 #include "tensorfile/checkpoint.h"
@@ -48,7 +50,7 @@ Json to_json(const CheckpointTensor& tensor) {
   return json;
 }
 
-void print_json(const InspectFlags& flags, const Checkpoint& checkpoint) {
+void print_weights_json(const InspectFlags& flags, const Checkpoint& checkpoint) {
   Json json = {{"file", flags.file},
                {"format", tensorfile::format_name(checkpoint.format)},
                {"tensor_count", checkpoint.tensors.size()},
@@ -57,7 +59,7 @@ void print_json(const InspectFlags& flags, const Checkpoint& checkpoint) {
                {"notes", checkpoint.notes},
                {"tensors", Json::array()}};
   for (const CheckpointTensor& tensor : checkpoint.tensors) json["tensors"].push_back(to_json(tensor));
-  print(json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+  print_json(json);
 }
 
 void print_text(const InspectFlags& flags, const Checkpoint& checkpoint) {
@@ -89,7 +91,7 @@ void print_text(const InspectFlags& flags, const Checkpoint& checkpoint) {
 void inspect_weights(const InspectFlags& flags) {
   const Checkpoint checkpoint = tensorfile::open_checkpoint(flags.file);
   if (flags.json) {
-    print_json(flags, checkpoint);
+    print_weights_json(flags, checkpoint);
   } else {
     print_text(flags, checkpoint);
   }
@@ -116,7 +118,7 @@ void inspect_network(const InspectFlags& flags) {
                                  {"shape", tensor.shape()},
                                  {"bytes", tensor.bytes().size()}});
     }
-    print(json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+    print_json(json);
     return;
   }
   print(fmt::format("{}: {}\n{} tensors, {} bytes, {} nodes\n", flags.file,
@@ -130,6 +132,18 @@ void inspect_network(const InspectFlags& flags) {
   for (const auto& [name, tensor] : network.weights) {
     print(fmt::format("{:<72} {:<8} {:<20} {:>10}\n", name, dtype_name(tensor.dtype()),
                       posefix::to_string(tensor.shape()), tensor.bytes().size()));
+  }
+}
+
+void inspect_data(const InspectFlags& flags, const Json& description) {
+  if (flags.json) {
+    print_json(description);
+    return;
+  }
+  print(fmt::format("{}: {}\n", flags.file, description.at("format").get<std::string>()));
+  for (const auto& [key, value] : description.items()) {
+    if (key == "file" || key == "format") continue;
+    print(fmt::format("{}: {}\n", key, value.is_string() ? value.get<std::string>() : value.dump()));
   }
 }
 
@@ -147,7 +161,7 @@ void inspect_plan(const InspectFlags& flags) {
                        {"metadata", properties},
                        {"steps", plan->steps.size()},
                        {"graph", plan::to_text(*plan)}};
-    print(json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+    print_json(json);
     return;
   }
   print(fmt::format("{}: posefix offline model\n{} steps\nchecksums: all right\n", flags.file, plan->steps.size()));
@@ -159,7 +173,9 @@ void inspect_plan(const InspectFlags& flags) {
 
 std::function<void()> setup(CLI::App& app) {
   const auto flags = std::make_shared<InspectFlags>();
-  app.add_option("file", flags->file, "safetensors, TensorFlow checkpoint (V1 file or V2 prefix), .pb, .onnx or .om")
+  app.add_option("FILE", flags->file,
+                 "model: .plan, .om, .pb, .onnx, safetensors, TensorFlow checkpoint (V1 file or V2 prefix); or poses, "
+                 "annotations, error statistics, a configuration, a skeleton, a picture")
       ->required();
   app.add_flag("--tensors", flags->tensors, "list every tensor");
   app.add_flag("--json", flags->json, "print JSON, every tensor included");
@@ -172,13 +188,15 @@ std::function<void()> setup(CLI::App& app) {
       inspect_network(*flags);
     } else if (std::filesystem::is_regular_file(flags->file) && plan::is_plan_file(flags->file)) {
       inspect_plan(*flags);
+    } else if (const std::optional<Json> description = describe_data_file(flags->file)) {
+      inspect_data(*flags, *description);
     } else {
       inspect_weights(*flags);
     }
   };
 }
 
-const CommandRegistration registration{"inspect", "what a file holds: tensors, types, metadata, checksums", &setup};
+const CommandRegistration registration{"inspect", "what a file holds, and whether it is sound", &setup};
 
 }  // namespace
 }  // namespace posefix::cli

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "base/threads.h"
@@ -52,6 +53,20 @@ std::optional<double> nms_threshold(const std::string& text) {
   return value;
 }
 
+// What cannot be read or written is found before the network runs.
+void check_files(const Flags& flags) {
+  if (!flags.images.empty()) check_folder(flags.images, "--images");
+  if (!flags.image.empty()) MappedFile::open(flags.image);
+  if (!flags.out.empty()) check_can_write(flags.out);
+  if (flags.draw.empty()) return;
+  if (!flags.image.empty()) {
+    image::check_can_encode(flags.draw);
+    check_can_write(flags.draw);
+  } else {
+    check_folder(fs::exists(flags.draw) ? flags.draw : fs::absolute(flags.draw).parent_path(), "--draw");
+  }
+}
+
 void check(const Flags& flags) {
   const bool one = !flags.image.empty();
   if (one == !flags.images.empty()) throw bad_input("give --images DIR or --image X.jpg, one of the two");
@@ -67,15 +82,10 @@ void check(const Flags& flags) {
     throw bad_input("--precision {}: goes with --backend torch; for a plan or .om it is chosen by posefix compile",
                     flags.session.precision);
   }
-  const auto check_folder = [](const fs::path& file, const char* flag) {
-    const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
-    std::error_code ignored;
-    if (!file.empty() && !fs::is_directory(folder, ignored)) {
-      throw bad_input("{} {}: the folder {} does not exist", flag, file.string(), folder.string());
-    }
-  };
-  check_folder(flags.out, "--out");
-  check_folder(flags.draw, "--draw");
+  if (!flags.session.device.empty() && flags.session.backend != "torch" && flags.model.extension() != ".om") {
+    throw bad_input("--device {}: only --backend torch and an .om have a choice of devices", flags.session.device);
+  }
+  check_files(flags);
 }
 
 pose::Skeleton skeleton_of(const Flags& flags, const runtime::ModelInfo& info) {
@@ -188,7 +198,7 @@ void draw(const Flags& flags, const pose::Skeleton& skeleton, const refine::Sele
   std::vector<pose::Keypoints> after;
   const std::vector<std::vector<report::PosePair>> pairs = pairs_by_picture(selection, refined, after);
   const bool one = !flags.image.empty();
-  if (!one) fs::create_directories(flags.draw);
+  if (!one) fs::create_directory(flags.draw);
   Progress progress("draw", "pictures", static_cast<int64_t>(pairs.size()));
   for (size_t i = 0; i < pairs.size(); ++i) {
     throw_if_interrupted();
@@ -319,7 +329,7 @@ std::function<void()> setup(CLI::App& app) {
   app.add_option("--skeleton", flags->skeleton, "name or YAML file; default: the model's own");
   app.add_option("--backend", flags->session.backend,
                  "cpu, reference, torch or ascend; default: what the model is for");
-  app.add_option("--device", flags->session.device, "of the torch backend: cpu, cuda or npu");
+  app.add_option("--device", flags->session.device, "of the torch backend: cpu, cuda or npu; of an .om: npu:N");
   app.add_option("--precision", flags->session.precision,
                  "that the torch backend computes in: f32 (default), bf16 or f16; a plan has its own");
   app.add_option(

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "cli/command.h"
@@ -51,6 +52,22 @@ report::Figures summary_of(const evaluate::CocoFigures& before, const evaluate::
   return summary;
 }
 
+// Image ids by first appearance, and each one's entries.
+struct ByPicture {
+  std::vector<int64_t> order;
+  std::map<int64_t, std::vector<size_t>> entries;
+};
+
+ByPicture by_picture(const dataset::PoseResults& poses) {
+  ByPicture found;
+  for (size_t i = 0; i < poses.entries.size(); ++i) {
+    std::vector<size_t>& of_picture = found.entries[poses.entries[i].image_id];
+    if (of_picture.empty()) found.order.push_back(poses.entries[i].image_id);
+    of_picture.push_back(i);
+  }
+  return found;
+}
+
 void report_training(const Flags& flags) {
   const fs::path page = flags.out.empty() ? flags.run / "report.html" : flags.out;
   report::write_training_page(flags.run, page);
@@ -62,6 +79,8 @@ void report_poses(const Flags& flags) {
                                     std::pair{"--results", &flags.results}, std::pair{"--out", &flags.out}}) {
     if (value->empty()) throw bad_input("report: {} is missing; or name the folder of a training run", name);
   }
+  check_folder(flags.images, "--images");
+  check_can_write(flags.out);
   const pose::Skeleton skeleton = pose::Skeleton::load(flags.skeleton);
   const dataset::PoseResults poses = dataset::read_pose_results(flags.poses, {.joints = skeleton.size()});
   const dataset::PoseResults results = dataset::read_pose_results(flags.results, {.joints = skeleton.size()});
@@ -80,13 +99,7 @@ void report_poses(const Flags& flags) {
     summary = summary_of(before.figures, after.figures);
   }
 
-  std::vector<int64_t> order;  // pictures by first appearance
-  std::map<int64_t, std::vector<size_t>> entries;
-  for (size_t i = 0; i < poses.entries.size(); ++i) {
-    std::vector<size_t>& of_picture = entries[poses.entries[i].image_id];
-    if (of_picture.empty()) order.push_back(poses.entries[i].image_id);
-    of_picture.push_back(i);
-  }
+  auto [order, entries] = by_picture(poses);
   const auto shown = std::min(order.size(), static_cast<size_t>(std::max(0, flags.most)));
   summary.emplace_back("Pictures", fmt::format("{} of {}", shown, order.size()));
   summary.emplace_back("Poses", fmt::format("{} before, {} after", poses.entries.size(), results.entries.size()));
@@ -120,7 +133,7 @@ void report_poses(const Flags& flags) {
 
 std::function<void()> setup(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
-  CLI::Option* run = app.add_option("run", flags->run, "folder of a training run: its curves, into RUN/report.html");
+  CLI::Option* run = app.add_option("RUN", flags->run, "folder of a training run: its curves, into RUN/report.html");
   app.add_option("--images", flags->images, "folder of pictures")->excludes(run);
   app.add_option("--poses", flags->poses, "poses that went into refine")->excludes(run);
   app.add_option("--results", flags->results, "poses that came out")->excludes(run);
