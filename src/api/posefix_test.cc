@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/testing/temporary_folder.h"
 #include "compiler/compile.h"
 #include "model/posefix_net.h"
 #include "plan/plan_file.h"
@@ -43,10 +44,6 @@ class ApiTrust : public ::testing::Test {
       plan::write_plan(with_trust ? calibrated_ : plain_, *plan);
     }
   }
-  void TearDown() override {
-    std::filesystem::remove(plain_);
-    std::filesystem::remove(calibrated_);
-  }
 
   static std::vector<double> refine(posefix_session* session, const std::vector<double>& keypoints) {
     const std::vector<uint8_t> picture(80 * 100 * 3, 128);
@@ -57,8 +54,9 @@ class ApiTrust : public ::testing::Test {
     return refined;
   }
 
-  std::filesystem::path plain_ = std::filesystem::temp_directory_path() / "api_trust_plain.plan";
-  std::filesystem::path calibrated_ = std::filesystem::temp_directory_path() / "api_trust_calibrated.plan";
+  TemporaryFolder folder_;
+  std::filesystem::path plain_ = folder_ / "plain.plan";
+  std::filesystem::path calibrated_ = folder_ / "calibrated.plan";
 };
 
 TEST_F(ApiTrust, IsCalibratedIfTheModelIsAndRawOnRequest) {

@@ -2,10 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "base/spelling.h"
+#include "base/testing/bad_input_message.h"
+#include "base/testing/temporary_folder.h"
 
 namespace posefix {
 namespace {
@@ -15,14 +16,8 @@ namespace fs = std::filesystem;
 
 class FileTest : public testing::Test {
  protected:
-  FileTest()
-      : folder_(fs::temp_directory_path() / ("posefix_file_test_" + std::to_string(::getpid()) + "_" +
-                                             testing::UnitTest::GetInstance()->current_test_info()->name())) {
-    fs::create_directories(folder_);
-  }
-  ~FileTest() override { fs::remove_all(folder_); }
-  size_t files() const { return static_cast<size_t>(std::distance(fs::directory_iterator(folder_), {})); }
-  fs::path folder_;
+  size_t files() const { return static_cast<size_t>(std::distance(fs::directory_iterator(folder_.path()), {})); }
+  TemporaryFolder folder_;
 };
 
 TEST_F(FileTest, CommitReplacesAtOnceAndLeavesNothingBeside) {
@@ -59,9 +54,20 @@ TEST_F(FileTest, AMissingFileSaysWhatLiesThereInstead) {
     EXPECT_THAT(error.what(), HasSubstr("result_val.json"));
     EXPECT_THAT(error.what(), HasSubstr("holds: results_val.json, notes.txt"));
   }
-  EXPECT_THROW(read_file(folder_), Error);
+  EXPECT_THROW(read_file(folder_.path()), Error);
   EXPECT_THROW(read_file(folder_ / "no" / "such"), Error);
   EXPECT_THROW(AtomicFile(folder_ / "no" / "such"), Error);
+}
+
+TEST_F(FileTest, AnOutputThatCannotBeWrittenIsRefusedBeforehand) {
+  const auto refusal = [](const fs::path& path) { return bad_input_message([&] { check_can_write(path); }); };
+  EXPECT_THAT(refusal(folder_.path()), HasSubstr("is a folder"));
+  EXPECT_THAT(refusal(folder_ / "no" / "a.txt"), HasSubstr("no does not exist"));
+  write_file_atomically(folder_ / "file", "text");
+  EXPECT_THAT(refusal(folder_ / "file" / "a.txt"), HasSubstr("file is not a folder"));
+  check_can_write(folder_ / "file");
+  EXPECT_EQ(read_file(folder_ / "file"), "text");
+  EXPECT_EQ(files(), 1U);
 }
 
 TEST_F(FileTest, AnEmptyFileMapsToAnEmptySpan) {

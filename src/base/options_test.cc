@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/testing/bad_input_message.h"
 
 namespace posefix {
 namespace {
@@ -26,17 +27,6 @@ struct Config {
     options.add("train.flip", &flip, "mirror");
   }
 };
-
-std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.exit_code(), 2);
-    return error.what();
-  }
-  ADD_FAILURE() << "expected an Error";
-  return "";
-}
 
 TEST(Options, ReadsNestedAndDottedKeys) {
   Config config;
@@ -61,8 +51,8 @@ TEST(Options, ResolvedTextReadsBackToTheSameValues) {
 
 TEST(Options, UnknownKeyNamesFileLineAndTheNearest) {
   Config config;
-  const std::string message =
-      message_of([&] { config.options.load_text("model:\n  backbone: resnet50\n  imput_size: [1, 2]\n", "c.yaml"); });
+  const std::string message = bad_input_message(
+      [&] { config.options.load_text("model:\n  backbone: resnet50\n  imput_size: [1, 2]\n", "c.yaml"); });
   EXPECT_THAT(message, HasSubstr("c.yaml: line 3"));
   EXPECT_THAT(message, HasSubstr("unknown key 'model.imput_size'"));
   EXPECT_THAT(message, HasSubstr("'model.input_size'"));
@@ -76,19 +66,21 @@ TEST(Options, OneSectionOfAFileCanBeReadAlone) {
   options.load_text("model: {backbone: resnet50}\ntrain.rate: 1\ncalibrate: {poses: p.json}\n", "c.yaml");
   EXPECT_EQ(poses, "p.json");
   options.set("train.rate=2");
-  EXPECT_THAT(message_of([&] { options.load_text("calibrate:\n  pose: a\n", "c.yaml"); }),
+  EXPECT_THAT(bad_input_message([&] { options.load_text("calibrate:\n  pose: a\n", "c.yaml"); }),
               HasSubstr("unknown key 'calibrate.pose'; the nearest known key is 'calibrate.poses'"));
 }
 
 TEST(Options, WrongValuesSayWhatWasExpectedAndFound) {
   Config config;
-  EXPECT_THAT(message_of([&] { config.options.set("train.batch_size=many"); }),
+  EXPECT_THAT(bad_input_message([&] { config.options.set("train.batch_size=many"); }),
               HasSubstr("'train.batch_size' must be a whole number, found many"));
-  EXPECT_THAT(message_of([&] { config.options.set("train.batch_size=0"); }), HasSubstr("must be positive, found 0"));
-  EXPECT_THAT(message_of([&] { config.options.set("train.batch_size"); }), HasSubstr("expected key=value"));
-  EXPECT_THAT(message_of([&] { config.options.load_text("model: 3", "c.yaml"); }), HasSubstr("is a group of keys"));
-  EXPECT_THAT(message_of([&] { config.options.load_text("model: [", "c.yaml"); }), HasSubstr("not valid YAML"));
-  EXPECT_THAT(message_of([&] { config.options.load_text("just text", "c.yaml"); }), HasSubstr("key: value"));
+  EXPECT_THAT(bad_input_message([&] { config.options.set("train.batch_size=0"); }),
+              HasSubstr("must be positive, found 0"));
+  EXPECT_THAT(bad_input_message([&] { config.options.set("train.batch_size"); }), HasSubstr("expected key=value"));
+  EXPECT_THAT(bad_input_message([&] { config.options.load_text("model: 3", "c.yaml"); }),
+              HasSubstr("is a group of keys"));
+  EXPECT_THAT(bad_input_message([&] { config.options.load_text("model: [", "c.yaml"); }), HasSubstr("not valid YAML"));
+  EXPECT_THAT(bad_input_message([&] { config.options.load_text("just text", "c.yaml"); }), HasSubstr("key: value"));
 }
 
 }  // namespace

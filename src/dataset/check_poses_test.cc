@@ -6,6 +6,7 @@
 
 #include <fstream>
 
+#include "base/testing/temporary_folder.h"
 #include "dataset/check_pictures.h"
 
 namespace posefix::dataset {
@@ -61,7 +62,7 @@ TEST(CheckTrainSetPoses, AFewMissedPeopleAreAWarningManyAnError) {
 }
 
 TEST(CheckPictures, SaysWhereTheMissingPicturesLie) {
-  const std::filesystem::path folder = std::filesystem::temp_directory_path() / "check_pictures_test";
+  const TemporaryFolder folder;
   std::filesystem::create_directories(folder / "train");
   const CocoAnnotations set = twenty_people();
   for (const AnnotatedImage& image : set.images) std::ofstream(folder / "train" / image.file_name) << "x";
@@ -71,10 +72,9 @@ TEST(CheckPictures, SaysWhereTheMissingPicturesLie) {
   check_pictures(set, folder / "train", probe, false, pool, right);
   EXPECT_THAT(right.groups(), IsEmpty());
   CheckReport wrong;
-  check_pictures(set, folder, probe, false, pool, wrong);
+  check_pictures(set, folder.path(), probe, false, pool, wrong);
   EXPECT_EQ(wrong.errors(), 20U);
   EXPECT_THAT(wrong.first_errors(), HasSubstr("it lies in " + (folder / "train").string()));
-  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/testing/bad_input_message.h"
+#include "base/testing/temporary_folder.h"
 #include "dataset/picture_locator.h"
 #include "dataset/training_people.h"
 
@@ -16,26 +18,14 @@ using testing::HasSubstr;
 
 class CocoAnnotationsTest : public testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() /
-              ("posefix_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()) + "_" +
-               std::to_string(::getpid()));
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
   CocoAnnotations read(const std::string& text, AnnotationReadOptions options = {}) {
     write_file_atomically(folder_ / "a.json", text);
     return read_coco_annotations(folder_ / "a.json", options);
   }
   std::string message_of(const std::string& text) {
-    try {
-      read(text);
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "accepted";
+    return bad_input_message([&] { read(text); });
   }
-  std::filesystem::path folder_;
+  TemporaryFolder folder_;
 };
 
 constexpr const char* kPeople = R"({"info": {"x": [1]}, "annotations": [
@@ -98,7 +88,7 @@ TEST_F(CocoAnnotationsTest, TrainingPeopleAreCleanedMatchedAndNear) {
 
 TEST_F(CocoAnnotationsTest, PictureLocator) {
   const CocoAnnotations annotations = read(kPeople);
-  const PictureLocator locator(folder_, &annotations);
+  const PictureLocator locator(folder_.path(), &annotations);
   EXPECT_THROW((void)locator.find(5), Error);
   write_file_atomically(folder_ / "x.jpg", "x");
   write_file_atomically(folder_ / "000000000012.png", "x");

@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/testing/bad_input_message.h"
+#include "base/testing/temporary_folder.h"
 
 namespace posefix::dataset {
 namespace {
@@ -15,29 +17,15 @@ using testing::HasSubstr;
 
 class PoseResultsTest : public testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() /
-              ("posefix_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()) + "_" +
-               std::to_string(::getpid()));
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   std::filesystem::path write(const std::string& text) {
     write_file_atomically(folder_ / "p.json", text);
     return folder_ / "p.json";
   }
   std::string message_of(const std::string& text, PoseReadOptions options = {}) {
-    try {
-      read_pose_results(write(text), options);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.exit_code(), 2);
-      return error.what();
-    }
-    return "accepted";
+    return bad_input_message([&] { read_pose_results(write(text), options); });
   }
 
-  std::filesystem::path folder_;
+  TemporaryFolder folder_;
 };
 
 constexpr const char* kTwo = R"([

@@ -7,6 +7,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/testing/bad_input_message.h"
+#include "base/testing/temporary_folder.h"
 
 namespace posefix::dataset {
 namespace {
@@ -15,13 +17,6 @@ using ::testing::HasSubstr;
 
 class SkeletonAnnotationsTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    file_ = std::filesystem::temp_directory_path() /
-            ("posefix_skeleton_annotations_" +
-             std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()) + ".json");
-  }
-  void TearDown() override { std::filesystem::remove(file_); }
-
   // One person with the joints 1, 2, 3... at (10 i, 20 i), v = 2, and a category that names them so.
   void write(const std::vector<std::string>& names, size_t joints) {
     std::vector<std::string> numbers;
@@ -36,15 +31,11 @@ class SkeletonAnnotationsTest : public ::testing::Test {
                            joints, fmt::join(numbers, ","), fmt::join(quoted, ",")));
   }
   std::string error() const {
-    try {
-      read_skeleton_annotations(file_, pose::Skeleton::load("coco17"));
-    } catch (const Error& e) {
-      return e.what();
-    }
-    return "";
+    return bad_input_message([&] { read_skeleton_annotations(file_, pose::Skeleton::load("coco17")); });
   }
 
-  std::filesystem::path file_;
+  TemporaryFolder folder_;
+  std::filesystem::path file_ = folder_ / "annotations.json";
 };
 
 TEST_F(SkeletonAnnotationsTest, JointsAreMatchedByNameAndTheOthersAreUnlabelled) {

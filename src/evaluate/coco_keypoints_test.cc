@@ -2,12 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "base/testing/temporary_folder.h"
 #include "evaluate/error_diagnosis.h"
 #include "evaluate/gain.h"
 #include "evaluate/score_reliability.h"
@@ -229,8 +229,8 @@ TEST_F(CocoKeypointsTest, ReliabilityBinsCoverAllPoses) {
 
 // Entries whose strings look like borders between entries, cut anywhere.
 TEST(Detections, ReadInPartsEqualsReadAtOnce) {
-  const std::filesystem::path path =
-      std::filesystem::temp_directory_path() / ("posefix_parts_" + std::to_string(::getpid()) + ".json");
+  const TemporaryFolder folder;
+  const std::filesystem::path path = folder / "parts.json";
   std::string text = "[";
   for (int i = 0; i < 12000; ++i) {
     text += i == 0 ? "" : i % 3 == 0 ? " ,\n " : ",";
@@ -261,7 +261,6 @@ TEST(Detections, ReadInPartsEqualsReadAtOnce) {
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), HasSubstr("/11999: "));
   }
-  std::filesystem::remove(path);
 }
 
 }  // namespace

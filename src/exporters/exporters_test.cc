@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "base/error.h"
+#include "base/testing/bad_input_message.h"
 #include "exporters/graphdef_write.h"
 #include "exporters/imported_model.h"
 #include "exporters/interpreter.h"
@@ -25,16 +26,6 @@ graph::Graph small_network() {
   config.width = "1/16";
   config.input_size = {64, 32};
   return model::build(config, 3);
-}
-
-std::string refusal(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kBadInput);
-    return error.what();
-  }
-  return "nothing was thrown";
 }
 
 struct Array {
@@ -98,22 +89,22 @@ TEST(Exporters, WhatCannotBeWrittenIsRefused) {
   NamedTensors weights = model::initialise(graph, 5);
   OnnxOptions old;
   old.opset = 12;
-  EXPECT_THAT(refusal([&] { encode_onnx(graph, weights, old); }), HasSubstr("opset 12"));
+  EXPECT_THAT(bad_input_message([&] { encode_onnx(graph, weights, old); }), HasSubstr("opset 12"));
   OnnxOptions flip;
   flip.flip = true;
-  EXPECT_THAT(refusal([&] { encode_onnx(graph, weights, flip); }), HasSubstr("mirror partner of 3 joints"));
+  EXPECT_THAT(bad_input_message([&] { encode_onnx(graph, weights, flip); }), HasSubstr("mirror partner of 3 joints"));
   weights.erase("out/biases");
-  EXPECT_THAT(refusal([&] { encode_graphdef(graph, weights, {}); }), HasSubstr("'out/biases'"));
+  EXPECT_THAT(bad_input_message([&] { encode_graphdef(graph, weights, {}); }), HasSubstr("'out/biases'"));
 }
 
 TEST(Exporters, DamagedFilesAreRefused) {
   const graph::Graph graph = small_network();
   const NamedTensors weights = model::initialise(graph, 5);
   const std::string pb = encode_graphdef(graph, weights, {});
-  EXPECT_THAT(refusal([&] { parse_model(pb.substr(0, pb.size() / 2), ModelFormat::kGraphDef, "a.pb"); }),
+  EXPECT_THAT(bad_input_message([&] { parse_model(pb.substr(0, pb.size() / 2), ModelFormat::kGraphDef, "a.pb"); }),
               HasSubstr("a.pb: not a TensorFlow GraphDef"));
-  EXPECT_THAT(refusal([&] { parse_model("", ModelFormat::kOnnx, "a.onnx"); }), HasSubstr("without nodes"));
-  EXPECT_THAT(refusal([&] { guess_format("x.bin", "PK"); }), HasSubstr("neither"));
+  EXPECT_THAT(bad_input_message([&] { parse_model("", ModelFormat::kOnnx, "a.onnx"); }), HasSubstr("without nodes"));
+  EXPECT_THAT(bad_input_message([&] { guess_format("x.bin", "PK"); }), HasSubstr("neither"));
 }
 
 // A sigma, a decoding or an operator that is not what it should be is noticed.
@@ -123,10 +114,10 @@ TEST(Exporters, OtherArithmeticIsNotTakenForRendering) {
   OpGraph file = parse_graphdef(bytes, "a.pb");
   Tensor& peak = file.constants.at("input_heatmap/peak");
   peak.mutable_f32()[0] = 1;
-  EXPECT_THAT(refusal([&] { understand(file); }), HasSubstr("is not"));
+  EXPECT_THAT(bad_input_message([&] { understand(file); }), HasSubstr("is not"));
   OpGraph other = parse_graphdef(bytes, "a.pb");
   other.constants.at("coords_heatmap_px/x/grid").mutable_f32()[0] = 9;
-  EXPECT_THAT(refusal([&] { understand(other); }), HasSubstr("not the expected position"));
+  EXPECT_THAT(bad_input_message([&] { understand(other); }), HasSubstr("not the expected position"));
 }
 
 TEST(Interpreter, StridedSlicesAndReductions) {
@@ -184,7 +175,7 @@ TEST(Exporters, MemoryDoesNotFollowTheShapesOfAHostileFile) {
   file.outputs = {"coords"};
   file.finish();
   const int64_t before = peak_memory_bytes();
-  EXPECT_THAT(refusal([&] { understand(file); }), HasSubstr("'r63' is not"));
+  EXPECT_THAT(bad_input_message([&] { understand(file); }), HasSubstr("'r63' is not"));
   EXPECT_LT(peak_memory_bytes() - before, kMostMemory);
 }
 
@@ -202,7 +193,7 @@ TEST(Exporters, MemoryDoesNotFollowRepeatedValues) {
   }
   const std::string bytes = file.SerializeAsString();
   const int64_t before = peak_memory_bytes();
-  EXPECT_THAT(refusal([&] { parse_graphdef(bytes, "hostile.pb"); }), HasSubstr("'c1'"));
+  EXPECT_THAT(bad_input_message([&] { parse_graphdef(bytes, "hostile.pb"); }), HasSubstr("'c1'"));
   EXPECT_LT(peak_memory_bytes() - before, kMostMemory);
 }
 

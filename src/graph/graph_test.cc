@@ -4,22 +4,12 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/testing/bad_input_message.h"
 
 namespace posefix::graph {
 namespace {
 
 using testing::HasSubstr;
-
-std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kBadInput);
-    return error.what();
-  }
-  ADD_FAILURE() << "expected an Error";
-  return "";
-}
 
 struct Stem {
   Graph graph;
@@ -51,21 +41,21 @@ TEST(Graph, InfersTransposedConvolutionAndDecode) {
 TEST(Graph, NamesTheNodeThatDoesNotFit) {
   Stem stem;
   const NodeId wrong = stem.graph.add_weight("wrong", {3, 3, 4, 8});
-  const std::string message = message_of([&] { stem.graph.add(Op::kConv2d, "conv9", {stem.image, wrong}); });
+  const std::string message = bad_input_message([&] { stem.graph.add(Op::kConv2d, "conv9", {stem.image, wrong}); });
   EXPECT_THAT(message, HasSubstr("conv9"));
   EXPECT_THAT(message, HasSubstr("take 4 channels, the input has 3"));
-  EXPECT_THAT(message_of([&] { stem.graph.add(Op::kRelu, "later", {17}); }), HasSubstr("later"));
-  EXPECT_THAT(message_of([&] { stem.graph.add(Op::kAdd, "one", {stem.image}); }), HasSubstr("2 to 2 inputs"));
+  EXPECT_THAT(bad_input_message([&] { stem.graph.add(Op::kRelu, "later", {17}); }), HasSubstr("later"));
+  EXPECT_THAT(bad_input_message([&] { stem.graph.add(Op::kAdd, "one", {stem.image}); }), HasSubstr("2 to 2 inputs"));
 }
 
 TEST(Graph, VerifyRefusesTakenNamesAndUnreadAttributes) {
   Stem stem;
   stem.graph.add(Op::kRelu, "image", {stem.image});
-  EXPECT_THAT(message_of([&] { stem.graph.verify(); }), HasSubstr("empty or taken"));
+  EXPECT_THAT(bad_input_message([&] { stem.graph.verify(); }), HasSubstr("empty or taken"));
 
   Stem other;
   other.graph.add(Op::kRelu, "relu", {other.image}, {.sigma = 3});
-  EXPECT_THAT(message_of([&] { other.graph.verify(); }), HasSubstr("does not read"));
+  EXPECT_THAT(bad_input_message([&] { other.graph.verify(); }), HasSubstr("does not read"));
 }
 
 TEST(Graph, DumpsEveryNode) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/testing/bad_input_message.h"
 
 namespace posefix::pose {
 namespace {
@@ -21,13 +22,7 @@ head: [head, left_hand]
 )";
 
 std::string message_of(const std::string& yaml) {
-  try {
-    Skeleton::parse(yaml, "stick.yaml");
-  } catch (const Error& error) {
-    EXPECT_EQ(error.exit_code(), 2);
-    return error.what();
-  }
-  return "accepted";
+  return bad_input_message([&] { Skeleton::parse(yaml, "stick.yaml"); });
 }
 
 std::string replaced(const std::string& from, const std::string& to) {

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/testing/temporary_folder.h"
 
 namespace posefix::refine {
 namespace {
@@ -23,13 +24,11 @@ std::string entry(int64_t image_id, int category_id, double score, const std::st
 class SelectionTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    fs::remove_all(folder_);
     fs::create_directories(folder_ / "sub");
     for (const char* name : {"000000000007.jpg", "000000000008.png", "sub/x.jpg"}) {
       write_file_atomically(folder_ / name, "a picture");
     }
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   dataset::PoseResults poses(const std::vector<std::string>& entries) {
     write_file_atomically(folder_ / "poses.json", fmt::format("[{}]", fmt::join(entries, ",\n")));
@@ -47,7 +46,7 @@ class SelectionTest : public ::testing::Test {
   }
   std::string refusal(const std::vector<std::string>& entries, const dataset::CocoAnnotations* annotations = nullptr) {
     try {
-      select(poses(entries), folder_, annotations);
+      select(poses(entries), folder_.path(), annotations);
     } catch (const Error& error) {
       EXPECT_EQ(error.exit_code(), 2);
       return error.what();
@@ -55,14 +54,13 @@ class SelectionTest : public ::testing::Test {
     return "accepted";
   }
 
-  fs::path folder_ = fs::temp_directory_path() /
-                     (std::string("selection_") + ::testing::UnitTest::GetInstance()->current_test_info()->name());
+  TemporaryFolder folder_;
 };
 
 TEST_F(SelectionTest, FindsPicturesByPaddedIdAndByFileName) {
   const dataset::PoseResults results =
       poses({entry(8, 1, 1), entry(7, 2, 0), entry(8, 1, 1), entry(1, 1, 1, R"(, "file_name": "sub/x.jpg")")});
-  const Selection selection = select(results, folder_, nullptr);
+  const Selection selection = select(results, folder_.path(), nullptr);
   EXPECT_THAT(selection.entries, ElementsAre(0, 1, 2, 3));
   std::vector<size_t> picture_of;
   for (const Person& person : selection.people) picture_of.push_back(person.picture);
@@ -82,7 +80,7 @@ TEST_F(SelectionTest, AnnotationsDecideWhatIsRefined) {
   const dataset::CocoAnnotations annotations = listing({{1, "sub/x.jpg"}, {7, "000000000007.jpg"}});
   const dataset::PoseResults results =
       poses({entry(1, 1, 0.5), entry(2, 1, 0.5), entry(7, 2, 0.5), entry(7, 1, 0), entry(7, 1, -1), entry(7, 1, 0.1)});
-  const Selection selection = select(results, folder_, &annotations);
+  const Selection selection = select(results, folder_.path(), &annotations);
   EXPECT_THAT(selection.entries, ElementsAre(0, 5));
   EXPECT_THAT(selection.pictures, ElementsAre(folder_ / "sub/x.jpg", folder_ / "000000000007.jpg"));
   EXPECT_EQ(selection.unlisted, 1U);

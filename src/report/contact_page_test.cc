@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/testing/temporary_folder.h"
+
 namespace posefix::report {
 namespace {
 
@@ -22,8 +24,8 @@ TEST(ContactPage, EncodesBase64AsRfc4648HasIt) {
 }
 
 TEST(ContactPage, IsOneSelfContainedFileAndEscapesNames) {
-  const std::filesystem::path path = std::filesystem::temp_directory_path() / "contact_page_test.html";
-  std::filesystem::remove(path);
+  const TemporaryFolder folder;
+  const std::filesystem::path path = folder / "page.html";
   {
     ContactPage page(path, "a < b", {{"AP", "12.3"}}, "note & more");
     page.add("<x>.jpg", {8, 6, std::vector<uint8_t>(8 * 6 * 3, 100)}, {{"OKS", "0.5"}});
@@ -35,7 +37,6 @@ TEST(ContactPage, IsOneSelfContainedFileAndEscapesNames) {
                           HasSubstr("note &amp; more"), HasSubstr("<b>&lt;x&gt;.jpg</b><span>OKS: 0.5</span>"),
                           HasSubstr("data:image/jpeg;base64,/9j/"), HasSubstr("</html>")));
   EXPECT_THAT(text, AllOf(Not(HasSubstr("<script")), Not(HasSubstr("http"))));
-  std::filesystem::remove(path);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/testing/temporary_folder.h"
 
 namespace posefix::sample {
 namespace {
@@ -24,9 +25,6 @@ class LoaderTest : public ::testing::Test {
   static constexpr int kPictures = 7;
 
   void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() /
-              ("posefix_loader_" + std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
-    std::filesystem::create_directories(folder_);
     Rng rng(1, 0, 0);
     for (int i = 0; i < kPictures; ++i) {
       image::Image picture{60 + 10 * i, 50, {}};
@@ -41,7 +39,6 @@ class LoaderTest : public ::testing::Test {
     config_.threads = 2;
     config_.block_pictures = 3;
   }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
 
   void add_person(size_t image, Rng& rng) {
     dataset::Person person;
@@ -71,7 +68,7 @@ class LoaderTest : public ::testing::Test {
     return result;
   }
 
-  std::filesystem::path folder_;
+  TemporaryFolder folder_;
   SampleSource source_;
   LoaderConfig config_;
   pose::Skeleton skeleton_ = pose::Skeleton::load("coco17");

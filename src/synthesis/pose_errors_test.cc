@@ -8,6 +8,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/testing/bad_input_message.h"
+#include "base/testing/temporary_folder.h"
 
 namespace posefix::synthesis {
 namespace {
@@ -242,17 +244,11 @@ TEST(FreeArcs, MeasuresAndFindsDirections) {
 
 class ErrorModelFile : public ::testing::Test {
  protected:
-  std::filesystem::path path_ = std::filesystem::temp_directory_path() / "posefix_error_model_test.json";
+  TemporaryFolder folder_;
+  std::filesystem::path path_ = folder_ / "errors.json";
   pose::Skeleton skeleton_ = pose::Skeleton::load("coco17");
-  void TearDown() override { std::filesystem::remove(path_); }
   std::string complaint() {
-    try {
-      ErrorModel::load(path_, skeleton_);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ErrorCode::kBadInput);
-      return error.what();
-    }
-    return "none";
+    return bad_input_message([&] { ErrorModel::load(path_, skeleton_); });
   }
   void replace_in_file(const std::string& from, const std::string& to) {
     std::string text = read_file(path_);

@@ -10,6 +10,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/testing/bad_input_message.h"
+#include "base/testing/temporary_folder.h"
 #include "tensorfile/snapshot.h"
 
 namespace posefix::tensorfile {
@@ -18,19 +20,8 @@ namespace {
 using ::testing::HasSubstr;
 
 std::filesystem::path scratch(const std::string& name) {
-  const std::filesystem::path folder = std::filesystem::path(::testing::TempDir()) / "posefix_safetensors_test";
-  std::filesystem::create_directories(folder);
+  static const TemporaryFolder folder;
   return folder / name;
-}
-
-std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kBadInput);
-    return error.what();
-  }
-  return "nothing was thrown";
 }
 
 SafeTensors parse(const std::string& header, size_t data_bytes) {
@@ -42,7 +33,7 @@ SafeTensors parse(const std::string& header, size_t data_bytes) {
 }
 
 std::string refusal(const std::string& header, size_t data_bytes) {
-  return message_of([&] { parse(header, data_bytes); });
+  return bad_input_message([&] { parse(header, data_bytes); });
 }
 
 std::string entry(const std::string& name, const std::string& dtype, const std::string& shape,
@@ -144,14 +135,18 @@ TEST(SafeTensors, ASplitModelIsReadThroughItsIndex) {
   EXPECT_EQ(model.tensors.at("b").f32()[0], 3.0F);
   EXPECT_EQ(model.metadata.at("k"), "v");
   std::ofstream(index) << R"({"weight_map":{"c":"m-1.safetensors"}})";
-  EXPECT_THAT(message_of([&] { read_safetensors(index); }), HasSubstr("tensor 'c' should be in m-1.safetensors"));
+  EXPECT_THAT(bad_input_message([&] { read_safetensors(index); }),
+              HasSubstr("tensor 'c' should be in m-1.safetensors"));
   std::ofstream(index) << R"({"weight_map":{"a":"../m-1.safetensors"}})";
-  EXPECT_THAT(message_of([&] { read_safetensors(index); }), HasSubstr("not the name of a file beside"));
+  EXPECT_THAT(bad_input_message([&] { read_safetensors(index); }), HasSubstr("not the name of a file beside"));
 }
 
 TEST(SafeTensors, WhatTheFormatCannotHoldIsRefused) {
   const Tensor text(DType::kString, {0});
-  EXPECT_THAT(message_of([&] { write_safetensors(scratch("no.safetensors"), {{"s", text}}, {}); }), HasSubstr("'s'"));
+  EXPECT_THAT(bad_input_message([&] {
+                write_safetensors(scratch("no.safetensors"), {{"s", text}}, {});
+              }),
+              HasSubstr("'s'"));
   EXPECT_FALSE(std::filesystem::exists(scratch("no.safetensors")));
 }
 
@@ -171,12 +166,12 @@ TEST(Snapshot, AFlippedByteIsRefused) {
     std::string damaged = good;
     damaged[i] = static_cast<char>(damaged[i] ^ 1);
     write_file_atomically(path, damaged);
-    EXPECT_NE(message_of([&] { read_snapshot(path); }), "nothing was thrown") << "byte " << i;
+    EXPECT_NE(bad_input_message([&] { read_snapshot(path); }), "nothing was thrown") << "byte " << i;
   }
   std::string damaged = good;
   damaged.back() = static_cast<char>(damaged.back() ^ 1);
   write_file_atomically(path, damaged);
-  EXPECT_THAT(message_of([&] { read_snapshot(path); }), HasSubstr("older snapshot of the run"));
+  EXPECT_THAT(bad_input_message([&] { read_snapshot(path); }), HasSubstr("older snapshot of the run"));
 }
 
 TEST(Snapshot, VariablesAndStateComeBackApart) {
@@ -191,7 +186,7 @@ TEST(Snapshot, VariablesAndStateComeBackApart) {
   EXPECT_EQ(back.variables.size(), 1U);
   EXPECT_EQ(back.state.size(), 2U);
   EXPECT_EQ(back.config_yaml(), "model.backbone: resnet50\n");
-  EXPECT_THAT(message_of([&] { static_cast<void>(back.skeleton_yaml()); }), HasSubstr("posefix.skeleton"));
+  EXPECT_THAT(bad_input_message([&] { static_cast<void>(back.skeleton_yaml()); }), HasSubstr("posefix.skeleton"));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/testing/bad_input_message.h"
 
 namespace posefix::trust {
 namespace {
@@ -38,13 +39,7 @@ Trust some_trust() {
 }
 
 std::string message_of(const std::string& text) {
-  try {
-    Trust::parse(text, coco(), "m.plan");
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kBadInput);
-    return error.what();
-  }
-  return "no error";
+  return bad_input_message([&] { Trust::parse(text, coco(), "m.plan"); });
 }
 
 TEST(Trust, LeftAndRightShareAKind) {

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/testing/run_program.h"
+#include "base/testing/temporary_folder.h"
 
 namespace posefix {
 namespace {
@@ -21,14 +22,11 @@ using ::testing::HasSubstr;
 class BenchCommand : public ::testing::Test {
  protected:
   void SetUp() override {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
     write_file_atomically(folder_ / "model.yaml", "model: {width: 1/16, input_size: [64, 64]}\n");
     const ProgramResult made =
         run_program(POSEFIX_PROGRAM, {"init", "--config", folder_ / "model.yaml", "--out", model_});
     ASSERT_EQ(made.code, 0) << made.output;
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   ProgramResult bench(const std::vector<std::string>& more) {
     std::vector<std::string> arguments{"bench", model_, "--batch", "2", "--threads", "1", "--rounds", "1"};
@@ -36,9 +34,7 @@ class BenchCommand : public ::testing::Test {
     return run_program(POSEFIX_PROGRAM, arguments);
   }
 
-  fs::path folder_ =
-      fs::temp_directory_path() /
-      fmt::format("bench_cli_{}_{}", ::getpid(), ::testing::UnitTest::GetInstance()->current_test_info()->name());
+  TemporaryFolder folder_;
   fs::path model_ = folder_ / "model.safetensors";
   fs::path trace_ = folder_ / "trace.json";
 };

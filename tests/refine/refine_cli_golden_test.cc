@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/testing/run_program.h"
+#include "base/testing/temporary_folder.h"
 #include "refine/testing/golden_case.h"
 
 namespace posefix::refine {
@@ -17,12 +18,6 @@ using nlohmann::json;
 
 class RefineCliGolden : public ::testing::Test {
  protected:
-  void SetUp() override {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   void run(const std::vector<std::string>& arguments) {
     const ProgramResult result = run_program(POSEFIX_PROGRAM, arguments);
     ASSERT_EQ(result.code, 0) << result.output;
@@ -77,8 +72,7 @@ class RefineCliGolden : public ::testing::Test {
     }
   }
 
-  fs::path folder_ = fs::temp_directory_path() / (std::string("refine_cli_golden_") +
-                                                  ::testing::UnitTest::GetInstance()->current_test_info()->name());
+  TemporaryFolder folder_;
 };
 
 Case case_of(const fs::path& poses) { return read_case(poses, dataset::read_pose_results(poses, {})); }

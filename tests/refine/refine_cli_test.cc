@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/testing/project_folder.h"
 #include "base/testing/run_program.h"
+#include "base/testing/temporary_folder.h"
 #include "image/image.h"
 #include "image/testing/exif_jpeg.h"
 
@@ -31,12 +32,7 @@ const fs::path kAnnotations = kExamples / "annotations/person_keypoints_val2017.
 
 class RefineCommand : public ::testing::Test {
  protected:
-  void SetUp() override {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-    make_model("model.safetensors", "1/16", "[64, 64]");
-  }
-  void TearDown() override { fs::remove_all(folder_); }
+  void SetUp() override { make_model("model.safetensors", "1/16", "[64, 64]"); }
 
   void make_model(const std::string& name, const std::string& width, const std::string& size) {
     write_file_atomically(folder_ / "model.yaml", fmt::format("model: {{width: {}, input_size: {}}}\n", width, size));
@@ -67,13 +63,12 @@ class RefineCommand : public ::testing::Test {
     expect_nothing_written();
   }
   void expect_nothing_written() {
-    for (const auto& entry : fs::directory_iterator(folder_)) {
+    for (const auto& entry : fs::directory_iterator(folder_.path())) {
       EXPECT_THAT(entry.path().filename().string(), Not(HasSubstr("refined"))) << "left behind";
     }
   }
 
-  fs::path folder_ = fs::temp_directory_path() /
-                     (std::string("refine_cli_") + ::testing::UnitTest::GetInstance()->current_test_info()->name());
+  TemporaryFolder folder_;
   fs::path out_ = folder_ / "refined.json";
   std::string log_;
 };

@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "base/testing/project_folder.h"
 #include "base/testing/run_program.h"
+#include "base/testing/temporary_folder.h"
 
 namespace posefix {
 namespace {
@@ -27,8 +28,6 @@ class ShippedModel : public ::testing::Test {
  protected:
   // Annotated poses of people of some size, their joints shifted at random by some percent of the box's height.
   void SetUp() override {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
     const ordered_json file = ordered_json::parse(read_file(kAnnotations));
     for (const ordered_json& annotation : file["annotations"]) {
       if (annotation["num_keypoints"] < 8 || annotation["iscrowd"] == 1 || annotation["bbox"][3] < 150) continue;
@@ -51,7 +50,6 @@ class ShippedModel : public ::testing::Test {
     ASSERT_GE(truth_.size(), 5U);
     write_file_atomically(folder_ / "poses.json", poses_.dump());
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   ordered_json refine(const fs::path& model) const {
     const ProgramResult result = run_program(
@@ -79,8 +77,7 @@ class ShippedModel : public ::testing::Test {
     return std::hypot(a[j].get<double>() - b[j].get<double>(), a[j + 1].get<double>() - b[j + 1].get<double>());
   }
 
-  fs::path folder_ = fs::temp_directory_path() /
-                     (std::string("shipped_model_") + ::testing::UnitTest::GetInstance()->current_test_info()->name());
+  TemporaryFolder folder_;
   ordered_json poses_ = ordered_json::array();
   ordered_json truth_ = ordered_json::array();
 };

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/rng.h"
 #include "base/testing/project_folder.h"
+#include "base/testing/temporary_folder.h"
 
 namespace posefix {
 namespace {
@@ -30,13 +31,10 @@ const fs::path kAnnotations = kExamples / "annotations/person_keypoints_val2017.
 class TrustCommand : public ::testing::Test {
  protected:
   void SetUp() override {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
     write_file_atomically(folder_ / "model.yaml", "model: {width: 1/16, input_size: [64, 64]}\n");
     ASSERT_EQ(run({"init", "--config", folder_ / "model.yaml", "--out", model_}), 0) << log_;
     for (const uint32_t estimator : {0U, 1U}) write_poses(estimator);
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   void write_poses(uint32_t estimator) {
     ordered_json poses = ordered_json::array();
@@ -95,8 +93,7 @@ class TrustCommand : public ::testing::Test {
     return ordered_json::parse(read_file(file));
   }
 
-  fs::path folder_ = fs::temp_directory_path() / (fmt::format("trust_cli_{}_", ::getpid()) +
-                                                  ::testing::UnitTest::GetInstance()->current_test_info()->name());
+  TemporaryFolder folder_;
   fs::path model_ = folder_ / "model.safetensors";
   fs::path calibrated_ = folder_ / "calibrated.safetensors";
   std::array<fs::path, 2> poses_{folder_ / "one.json", folder_ / "two.json"};

@@ -1,11 +1,11 @@
 // `posefix dataset check` on every damaged data tree of validate/: exit code, file and place named.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <array>
 #include <cstdio>
 
+#include "base/testing/temporary_folder.h"
 #include "pose/golden_test_files.h"
 
 namespace posefix {
@@ -16,12 +16,6 @@ using nlohmann::json;
 
 class ValidateGolden : public testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = fs::temp_directory_path() / ("posefix_validate_" + std::to_string(::getpid()));
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   // good/ without `remove`, with the files of bad/NAME over it.
   fs::path tree(const json& golden) {
     const fs::path root = folder_ / golden.value("case", "");
@@ -85,7 +79,7 @@ class ValidateGolden : public testing::Test {
     if (HasFailure()) ADD_FAILURE() << output;
   }
 
-  fs::path folder_;
+  TemporaryFolder folder_;
 };
 
 TEST_F(ValidateGolden, GoodTreeIsAccepted) { check_case({{"case", "good"}, {"severity", "ok"}}); }

@@ -4,7 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
-#include "dataset/formats/testing/scratch_folder.h"
+#include "base/testing/bad_input_message.h"
+#include "base/testing/temporary_folder.h"
 
 namespace posefix::dataset::formats {
 namespace {
@@ -62,7 +63,7 @@ void expect_equal(const AnnotationSet& a, const AnnotationSet& b) {
 }
 
 TEST(AnnotationSet, IsReadBackAsWrittenAndWrittenAgainTheSameBytes) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   const AnnotationSet set = example();
   write_annotation_set(folder / "a.json", set);
   const AnnotationSet again = read_annotation_set(folder / "a.json", "lsp14");
@@ -72,7 +73,7 @@ TEST(AnnotationSet, IsReadBackAsWrittenAndWrittenAgainTheSameBytes) {
 }
 
 TEST(AnnotationSet, PutsNamedJointsInTheSkeletonsOrder) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   // LSP's joints backwards, spelt another way.
   std::string keypoints, names;
   const pose::Skeleton skeleton = pose::Skeleton::load("lsp14");
@@ -92,7 +93,7 @@ TEST(AnnotationSet, PutsNamedJointsInTheSkeletonsOrder) {
 }
 
 TEST(AnnotationSet, NamesTheJointThatIsMissing) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   AnnotationSet set = example();
   write_annotation_set(folder / "a.json", set);
   std::string text = read_file(folder / "a.json");
@@ -104,14 +105,14 @@ TEST(AnnotationSet, NamesTheJointThatIsMissing) {
 }
 
 TEST(AnnotationSet, RefusesPeopleWithOtherJoints) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   write_annotation_set(folder / "a.json", example());
   EXPECT_THAT(bad_input_message([&] { read_annotation_set(folder / "a.json", "mpii16"); }),
               HasSubstr("/annotations/0/keypoints"));
 }
 
 TEST(AnnotationSet, RefusesNumbersThatJsonCannotHold) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   AnnotationSet set = example();
   set.coco.annotations[0].area = 1e308 * 10;
   bad_input_message([&] { write_annotation_set(folder / "a.json", set); });

@@ -8,7 +8,8 @@
 
 #include "base/file.h"
 #include "base/rng.h"
-#include "dataset/formats/testing/scratch_folder.h"
+#include "base/testing/bad_input_message.h"
+#include "base/testing/temporary_folder.h"
 
 namespace posefix::dataset::formats {
 namespace {
@@ -30,7 +31,7 @@ EstimatedPose pose_in(const std::string& picture, size_t joints, double score) {
 }
 
 TEST(WritePoseFile, MapsJointsByNameAndScoresMissingOnesZero) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   const pose::Skeleton skeleton = pose::Skeleton::load("mpii16");
   EstimatorPoses poses;
   poses.joints = joint_set("openpose_body25");
@@ -55,7 +56,7 @@ TEST(WritePoseFile, MapsJointsByNameAndScoresMissingOnesZero) {
 }
 
 TEST(WritePoseFile, NumbersPictures) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   const pose::Skeleton skeleton = pose::Skeleton::load("coco17");
   EstimatorPoses poses;
   poses.joints = own_joints(skeleton);
@@ -76,7 +77,7 @@ TEST(WritePoseFile, NumbersPictures) {
 }
 
 TEST(WritePoseFile, LooksPicturesUp) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   folder.write("images/sub/a.PNG", "");
   folder.write("images/000000000009.jpg", "");
   const PictureFolder pictures(folder / "images", &fixed_size);
@@ -94,7 +95,7 @@ TEST(WritePoseFile, LooksPicturesUp) {
 }
 
 TEST(WritePoseFile, RefusesAnEstimatorWithoutACommonJoint) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   EstimatorPoses poses;
   poses.joints = {"bodyparts", {"snout", "tail"}, {}, 2};
   EXPECT_THAT(bad_input_message([&] { write_pose_file(folder / "p.json", poses, pose::Skeleton::load("coco17"), {}); }),
@@ -102,7 +103,7 @@ TEST(WritePoseFile, RefusesAnEstimatorWithoutACommonJoint) {
 }
 
 TEST(PictureFolder, RefusesAmbiguousNames) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   folder.write("x/a.jpg", "");
   folder.write("y/a.jpg", "");
   const PictureFolder pictures(folder.path(), &fixed_size);
@@ -142,7 +143,7 @@ TEST_P(RoundTrip, KeepsEveryJoint) {
   const pose::Skeleton skeleton = pose::Skeleton::load("coco17");
   const JointSet joints = std::string(format.joints).empty() ? own_joints(skeleton) : joint_set(format.joints);
   for (uint64_t seed = 0; seed < 5; ++seed) {
-    const ScratchFolder folder;
+    const TemporaryFolder folder;
     for (int picture = 1; picture <= 4; ++picture) folder.write(fmt::format("images/{:012}.jpg", picture), "");
     const PictureFolder pictures(folder / "images", &fixed_size);
     const PictureNames names{&pictures, nullptr};
@@ -170,7 +171,7 @@ INSTANTIATE_TEST_SUITE_P(Formats, RoundTrip,
                          [](const auto& test) { return test.param; });
 
 TEST(ReadPoseFile, MakesTheMiddlesThatTheSkeletonLacks) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   const pose::Skeleton skeleton = pose::Skeleton::load("coco17");
   std::vector<double> keypoints(51, 0);
   const auto set = [&](const char* joint, double x, double y, double score) {

@@ -8,14 +8,15 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/testing/bad_input_message.h"
 #include "base/testing/project_folder.h"
+#include "base/testing/temporary_folder.h"
 #include "dataset/formats/aic.h"
 #include "dataset/formats/crowdpose.h"
 #include "dataset/formats/lsp.h"
 #include "dataset/formats/mat_file.h"
 #include "dataset/formats/mpii.h"
 #include "dataset/formats/posetrack.h"
-#include "dataset/formats/testing/scratch_folder.h"
 
 namespace posefix::dataset::formats {
 namespace {
@@ -77,7 +78,7 @@ TEST(Mpii, MatFileGivesWhatTheOriginalConverterGives) {
 }
 
 TEST(Mpii, ListComesBackAsItWas) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   json joints = json::array(), flags = json::array();
   for (int j = 0; j < 16; ++j) {
     flags.push_back(j == 3 ? 0 : 1);
@@ -100,7 +101,7 @@ TEST(Mpii, ListComesBackAsItWas) {
 }
 
 TEST(Mpii, NamesWhatIsWrongInAList) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   const auto message = [&](const std::string& text) {
     const auto path = folder.write("bad.json", text);
     return bad_input_message([&] { read_mpii(source(path)); });
@@ -134,7 +135,7 @@ TEST_P(LspTest, ReadsScipysFileAndWritesItBack) {
       EXPECT_EQ(joint.y, joint.score > 0 ? y : 0);
     }
   }
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   write_lsp(conversion.splits, folder.path());
   const Conversion again = read_lsp(source(folder.path()));
   const AnnotationSet& copy = split(again, "train");
@@ -149,7 +150,7 @@ TEST_P(LspTest, ReadsScipysFileAndWritesItBack) {
 INSTANTIATE_TEST_SUITE_P(Both, LspTest, ::testing::Bool());
 
 TEST(Lsp, PicturesDecideWhoIsKeptAndCutTheBoxes) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   std::filesystem::copy_file(data("lspet/joints.mat"), folder / "joints.mat");
   folder.write("images/val/im00002.jpg", "");
   folder.write("images/train/im00004.jpg", "");
@@ -166,7 +167,7 @@ TEST(Lsp, PicturesDecideWhoIsKeptAndCutTheBoxes) {
 }
 
 TEST(Lsp, RefusesOtherShapesAndFlags) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   const std::vector<double> values(84, 3.0);
   const size_t wrong[] = {2, 14, 3};
   write_mat_array(folder / "joints.mat", "joints", wrong, values);
@@ -177,7 +178,7 @@ TEST(Lsp, RefusesOtherShapesAndFlags) {
 }
 
 TEST(Lsp, WritesOnlyWhatItsFormCanSay) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   const auto with_name = [](const std::string& name) {
     Split s{"train", {"lsp14", {}, {}, {}}};
     AnnotatedImage image;
@@ -210,7 +211,7 @@ std::string posetrack_video(int64_t first_id, const std::string& video) {
 }
 
 TEST(PoseTrack, JoinsVideosAndTakesThemApartAgain) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   folder.write("annotations/val/b.json", posetrack_video(200, "b"));
   folder.write("annotations/val/a.json", posetrack_video(100, "a"));
   folder.write("annotations/detections.json", "[]");
@@ -238,7 +239,7 @@ TEST(PoseTrack, JoinsVideosAndTakesThemApartAgain) {
 }
 
 TEST(PoseTrack, LooksAtOriginalAnnotationsFirst) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   folder.write("original_annotations/train/a.json", posetrack_video(100, "a"));
   folder.write("annotations/val2018.json", posetrack_video(200, "b"));
   const Conversion conversion = read_posetrack(source(folder.path()));
@@ -247,7 +248,7 @@ TEST(PoseTrack, LooksAtOriginalAnnotationsFirst) {
 }
 
 TEST(PoseTrack, RefusesIdsThatComeTwice) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   folder.write("annotations/val/a.json", posetrack_video(100, "a"));
   folder.write("annotations/val/b.json", posetrack_video(100, "b"));
   const std::string message = bad_input_message([&] { read_posetrack(source(folder.path())); });
@@ -256,12 +257,12 @@ TEST(PoseTrack, RefusesIdsThatComeTwice) {
 }
 
 TEST(PoseTrack, SaysWhatItExpects) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   EXPECT_THAT(bad_input_message([&] { read_posetrack(source(folder.path())); }), HasSubstr("train,val,test"));
 }
 
 TEST(CrowdPose, GetsAnAreaAndKeepsTheCrowdIndex) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   std::string joints;
   for (int j = 0; j < 14; ++j) joints += fmt::format("{}{},{},{}", j == 0 ? "" : ",", j, j, j < 4 ? 0 : 2);
   folder.write("crowdpose_val.json", fmt::format(R"({{"images":[{{"id":5,"file_name":"5.jpg","width":10,"height":20,
@@ -279,7 +280,7 @@ TEST(CrowdPose, GetsAnAreaAndKeepsTheCrowdIndex) {
 }
 
 TEST(Aic, ComesBackAsItWas) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   std::vector<double> first, second(42, 0);
   for (int j = 0; j < 14; ++j) {
     const int v = 1 + j % 3;
@@ -312,7 +313,7 @@ TEST(Aic, ComesBackAsItWas) {
 }
 
 TEST(Aic, NamesWhatIsWrong) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   const auto message = [&](const std::string& text) {
     const auto path = folder.write("bad.json", text);
     return bad_input_message([&] { read_aic(source(path)); });

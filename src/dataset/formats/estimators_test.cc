@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/testing/bad_input_message.h"
+#include "base/testing/temporary_folder.h"
 #include "dataset/formats/alphapose.h"
 #include "dataset/formats/csv.h"
 #include "dataset/formats/deeplabcut.h"
@@ -10,7 +12,6 @@
 #include "dataset/formats/mediapipe.h"
 #include "dataset/formats/mmpose.h"
 #include "dataset/formats/openpose.h"
-#include "dataset/formats/testing/scratch_folder.h"
 #include "dataset/formats/yolo.h"
 
 namespace posefix::dataset::formats {
@@ -34,7 +35,7 @@ std::string cat(std::initializer_list<std::string_view> parts) {
 }
 
 struct Estimators : ::testing::Test {
-  ScratchFolder folder;
+  TemporaryFolder folder;
 
   PoseSource source(const std::string& name, const std::string& text, const std::string& joints = "") const {
     return {folder.write(name, text), {}, joints};
@@ -302,7 +303,7 @@ TEST_F(DeepLabCut, NamesWhatIsWrong) {
 }
 
 TEST(Csv, FollowsTheRulesOfQuotes) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   const CsvTable table = read_csv(folder.write("a.csv",
                                                "\xEF\xBB\xBF"
                                                "a,\"b,\"\"c\"\"\",\r\n\r\n\"two\nlines\",2,3"));

@@ -5,8 +5,9 @@
 
 #include "base/file.h"
 #include "base/rng.h"
+#include "base/testing/bad_input_message.h"
 #include "base/testing/project_folder.h"
-#include "dataset/formats/testing/scratch_folder.h"
+#include "base/testing/temporary_folder.h"
 
 namespace posefix::dataset::formats {
 namespace {
@@ -16,7 +17,7 @@ using ::testing::HasSubstr;
 std::filesystem::path data(const std::string& name) { return posefix::project_folder() / "tests/data/formats" / name; }
 
 TEST(MatFile, WritesWhatItReadsAndTheSameBytesAgain) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   const std::vector<double> values{1, 2.5, -3, 1e300, 0, 1.0 / 3};
   const size_t shape[] = {1, 2, 3};
   write_mat_array(folder / "a.mat", "joints", shape, values);
@@ -41,7 +42,7 @@ TEST(MatFile, ReadsNestedStructs) {
 }
 
 TEST(MatFile, RefusesEveryTruncation) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   for (const char* name : {"mpii/mpii_human_pose_v1_u12_1.mat", "lsp/joints.mat", "lspet/joints.mat"}) {
     const std::string bytes = read_file(data(name));
     for (size_t size = 0; size < bytes.size(); size += size < 160 ? 1 : 37) {
@@ -52,7 +53,7 @@ TEST(MatFile, RefusesEveryTruncation) {
 }
 
 TEST(MatFile, DamagedBytesAreAnErrorOrNumbersButNoCrash) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   size_t refused = 0;
   const std::string bytes = read_file(data("lspet/joints.mat"));
   for (uint64_t trial = 0; trial < 200; ++trial) {
@@ -74,7 +75,7 @@ TEST(MatFile, DamagedBytesAreAnErrorOrNumbersButNoCrash) {
 }
 
 TEST(MatFile, SaysThatAFileIsNone) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   const auto path = folder.write("a.mat", std::string(300, 'x'));
   EXPECT_THAT(bad_input_message([&] { MatFile(path).variable("joints"); }), HasSubstr("a.mat"));
   EXPECT_THAT(bad_input_message([&] { MatFile(folder / "none.mat"); }), HasSubstr("cannot open"));

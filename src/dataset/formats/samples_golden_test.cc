@@ -4,10 +4,10 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/testing/temporary_folder.h"
 #include "dataset/formats/dataset_formats.h"
 #include "dataset/formats/mpii.h"
 #include "dataset/formats/posetrack.h"
-#include "dataset/formats/testing/scratch_folder.h"
 #include "pose/golden_test_files.h"
 
 namespace posefix::dataset::formats {
@@ -21,7 +21,7 @@ TEST(MpiiSamples, ListsComeBackAsTheyWere) {
   const std::filesystem::path folder = pose::golden_data() / "samples/mpii";
   for (const auto& path : pose::golden_files(folder, ".json")) {
     SCOPED_TRACE(path);
-    const ScratchFolder scratch;
+    const TemporaryFolder scratch;
     const Conversion conversion = read_mpii(source(path));
     ASSERT_EQ(conversion.splits.size(), 1U);
     write_annotation_set(scratch / "coco.json", conversion.splits[0].set);
@@ -34,7 +34,7 @@ TEST(MpiiSamples, ListsComeBackAsTheyWere) {
 TEST(PoseTrackSamples, VideosComeBackWithAllTheyHeld) {
   const std::filesystem::path folder = pose::golden_data() / "samples/posetrack18/annotations/val";
   const auto files = pose::golden_files(folder, ".json");
-  const ScratchFolder scratch;
+  const TemporaryFolder scratch;
   const Conversion conversion = read_posetrack(source(folder));
   ASSERT_EQ(conversion.splits.size(), 1U);
   EXPECT_EQ(conversion.splits[0].name, "val2018");
