@@ -2,17 +2,21 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <functional>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/testing/bad_input_message.h"
 #include "exporters/graphdef_write.h"
 #include "exporters/imported_model.h"
 #include "exporters/interpreter.h"
 #include "exporters/onnx_write.h"
 #include "model/posefix_net.h"
+#include "onnx_model.pb.h"
 #include "tensorflow_graph.pb.h"
 
 namespace posefix::exporters {
@@ -118,6 +122,78 @@ TEST(Exporters, OtherArithmeticIsNotTakenForRendering) {
   OpGraph other = parse_graphdef(bytes, "a.pb");
   other.constants.at("coords_heatmap_px/x/grid").mutable_f32()[0] = 9;
   EXPECT_THAT(bad_input_message([&] { understand(other); }), HasSubstr("not the expected position"));
+}
+
+// PyTorch's exporter keeps the weights of a model in a file beside it.
+class ExternalOnnx : public testing::Test {
+ protected:
+  ExternalOnnx() {
+    std::filesystem::create_directories(folder_);
+    model_.ParseFromString(encode_onnx(graph_, weights_, {}));
+    std::string data;
+    for (onnx::TensorProto& tensor : *model_.mutable_graph()->mutable_initializer()) {
+      tensor.set_data_location(1);
+      set(tensor, "location", "m.onnx.data");
+      set(tensor, "offset", std::to_string(data.size()));
+      set(tensor, "length", std::to_string(tensor.raw_data().size()));
+      data += tensor.raw_data();
+      tensor.clear_raw_data();
+    }
+    write_file_atomically(folder_ / "m.onnx.data", data);
+  }
+  ~ExternalOnnx() override { std::filesystem::remove_all(folder_); }
+
+  static void set(onnx::TensorProto& tensor, const std::string& key, const std::string& value) {
+    for (auto& entry : *tensor.mutable_external_data()) {
+      if (entry.key() == key) return entry.set_value(value);
+    }
+    auto* entry = tensor.add_external_data();
+    entry->set_key(key);
+    entry->set_value(value);
+  }
+  onnx::TensorProto& first() { return *model_.mutable_graph()->mutable_initializer(0); }
+  ImportedModel read() {
+    write_file_atomically(folder_ / "m.onnx", model_.SerializeAsString());
+    return read_model(folder_ / "m.onnx");
+  }
+
+  const graph::Graph graph_ = small_network();
+  const NamedTensors weights_ = model::initialise(graph_, 5);
+  onnx::ModelProto model_;
+  const std::filesystem::path folder_ =
+      std::filesystem::temp_directory_path() / ("external_onnx_" + std::to_string(::getpid()));
+};
+
+TEST_F(ExternalOnnx, WeightsAreReadFromTheFileBeside) { expect_same_weights(read().weights, weights_); }
+
+TEST_F(ExternalOnnx, RefusesWhatDoesNotLieBesideOrWithin) {
+  for (const char* location : {"../m.onnx.data", "/etc/passwd", "..", ""}) {
+    set(first(), "location", location);
+    EXPECT_THAT(bad_input_message([&] { read(); }), HasSubstr("expected the name of a file beside the model"))
+        << location;
+  }
+  set(first(), "location", "other.data");
+  EXPECT_THAT(bad_input_message([&] { read(); }), HasSubstr("other.data: cannot open"));
+  set(first(), "location", "m.onnx.data");
+  set(first(), "offset", "18446744073709551615");
+  EXPECT_THAT(bad_input_message([&] { read(); }), HasSubstr("which ends at byte"));
+  set(first(), "offset", "-1");
+  EXPECT_THAT(bad_input_message([&] { read(); }), HasSubstr("expected a whole number"));
+  set(first(), "offset", "0");
+  set(first(), "length", "4");
+  EXPECT_THAT(bad_input_message([&] { read(); }), HasSubstr("values for shape"));
+}
+
+TEST(Interpreter, RangesEndBeforeTheirLimit) {
+  const auto range = [](float start, float limit, float delta) {
+    return run(Dialect::kOnnx, {"r", "Range", {}, {"r"}, {}}, {{{}, {start}}, {{}, {limit}}, {{}, {delta}}}).values;
+  };
+  EXPECT_THAT(range(0, 3, 1), ElementsAre(0, 1, 2));
+  EXPECT_THAT(range(1, 2, 0.375F), ElementsAre(1, 1.375, 1.75));
+  EXPECT_THAT(range(2, 0, -1), ElementsAre(2, 1));
+  EXPECT_TRUE(range(2, 0, 1).empty());
+  EXPECT_THROW(range(0, 1e9, 1), Error);
+  EXPECT_THROW(range(0, 1, 0), Error);
 }
 
 TEST(Interpreter, StridedSlicesAndReductions) {

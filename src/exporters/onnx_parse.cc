@@ -1,7 +1,13 @@
 // ONNX's ModelProto -> OpGraph.
+#include <charconv>
 #include <cstring>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "exporters/op_graph.h"
 #include "onnx_model.pb.h"
 
@@ -14,8 +20,7 @@ constexpr int32_t kInt64 = 7;
 constexpr int32_t kDouble = 11;
 
 template <typename To, typename From, typename Field>
-Tensor converted(DType dtype, const Shape& shape, const std::string& raw, const Field& field,
-                 const std::string& where) {
+Tensor converted(DType dtype, const Shape& shape, std::string_view raw, const Field& field, const std::string& where) {
   const auto count = static_cast<size_t>(element_count(shape));
   const size_t stored = raw.empty() ? static_cast<size_t>(field.size()) : raw.size() / sizeof(From);
   if (stored != count || (!raw.empty() && raw.size() % sizeof(From) != 0)) {
@@ -36,10 +41,59 @@ Tensor converted(DType dtype, const Shape& shape, const std::string& raw, const 
   return tensor;
 }
 
-Tensor constant(const onnx::TensorProto& proto, const std::string& where) {
-  if (proto.data_location() != 0) throw bad_input("{}: external data is not read; save the model in one file", where);
+uint64_t whole_number(const std::string& text, const std::string& where, const std::string& key) {
+  uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    throw bad_input("{}: external data with {} '{}', expected a whole number", where, key, text);
+  }
+  return value;
+}
+
+// Bytes of a tensor that lies in another file, as PyTorch's exporter writes large models.
+class ExternalData {
+ public:
+  explicit ExternalData(std::filesystem::path folder) : folder_(std::move(folder)) {}
+
+  std::string_view bytes(const onnx::TensorProto& proto, const std::string& where) {
+    std::string location;
+    uint64_t offset = 0;
+    std::optional<uint64_t> length;
+    for (const auto& entry : proto.external_data()) {
+      if (entry.key() == "location") location = entry.value();
+      if (entry.key() == "offset") offset = whole_number(entry.value(), where, "offset");
+      if (entry.key() == "length") length = whole_number(entry.value(), where, "length");
+    }
+    if (location.empty() || location == ".." || location.find_first_of(std::string_view("/\\\0", 3)) != location.npos) {
+      throw bad_input("{}: external data in '{}', expected the name of a file beside the model", where, location);
+    }
+    std::shared_ptr<const MappedFile>& file = files_[location];
+    if (!file) file = open(location, where);
+    const size_t size = file->text().size();
+    if (offset > size || length.value_or(0) > size - offset) {
+      throw bad_input("{}: {} bytes at byte {} of {}, which ends at byte {}", where, length.value_or(0), offset,
+                      location, size);
+    }
+    return file->text().substr(offset, length.value_or(size - offset));
+  }
+
+ private:
+  std::shared_ptr<const MappedFile> open(const std::string& location, const std::string& where) const {
+    try {
+      return MappedFile::open(folder_ / location);
+    } catch (const Error& error) {
+      throw error.within(where + ": external data");
+    }
+  }
+
+  std::filesystem::path folder_;
+  std::map<std::string, std::shared_ptr<const MappedFile>> files_;
+};
+
+Tensor constant(const onnx::TensorProto& proto, const std::string& where, ExternalData& external) {
   const Shape shape(proto.dims().begin(), proto.dims().end());
-  const std::string& raw = proto.raw_data();
+  const bool is_external = proto.data_location() != 0;
+  const std::string_view raw = is_external ? external.bytes(proto, where) : std::string_view(proto.raw_data());
   switch (proto.data_type()) {
     case kFloat:
       return converted<float, float>(DType::kF32, shape, raw, proto.float_data(), where);
@@ -74,7 +128,7 @@ void add_attribute(const onnx::AttributeProto& attribute, OpNode& node) {
   }
 }
 
-void add_node(const onnx::NodeProto& proto, OpGraph& graph) {
+void add_node(const onnx::NodeProto& proto, OpGraph& graph, ExternalData& external) {
   if (proto.output().empty())
     throw bad_input("{}: node '{}' ({}) has no output", graph.source, proto.name(), proto.op_type());
   const std::string where = fmt::format("{}: node '{}' ({})", graph.source, proto.output(0), proto.op_type());
@@ -84,7 +138,7 @@ void add_node(const onnx::NodeProto& proto, OpGraph& graph) {
   if (proto.op_type() == "Constant") {
     for (const onnx::AttributeProto& attribute : proto.attribute()) {
       if (attribute.name() == "value" && attribute.has_t()) {
-        if (!graph.constants.emplace(proto.output(0), constant(attribute.t(), where)).second) {
+        if (!graph.constants.emplace(proto.output(0), constant(attribute.t(), where, external)).second) {
           throw bad_input("{}: the name is taken", where);
         }
         return;
@@ -109,13 +163,14 @@ OpGraph parse_onnx(std::string_view bytes, const std::string& source) {
     throw bad_input("{}: not an ONNX model, or damaged", source);
   }
   if (model.graph().node().empty()) throw bad_input("{}: an ONNX model without nodes", source);
+  ExternalData external(std::filesystem::path(source).parent_path());
   OpGraph graph;
   graph.dialect = Dialect::kOnnx;
   graph.source = source;
   for (const auto& entry : model.metadata_props()) graph.metadata[entry.key()] = entry.value();
   for (const onnx::TensorProto& tensor : model.graph().initializer()) {
     const std::string where = fmt::format("{}: initializer '{}'", source, tensor.name());
-    if (!graph.constants.emplace(tensor.name(), constant(tensor, where)).second) {
+    if (!graph.constants.emplace(tensor.name(), constant(tensor, where, external)).second) {
       throw bad_input("{}: the name is taken", where);
     }
   }
@@ -127,7 +182,7 @@ OpGraph parse_onnx(std::string_view bytes, const std::string& source) {
     }
     graph.inputs.push_back({input.name(), std::move(shape)});
   }
-  for (const onnx::NodeProto& node : model.graph().node()) add_node(node, graph);
+  for (const onnx::NodeProto& node : model.graph().node()) add_node(node, graph, external);
   for (const onnx::ValueInfoProto& output : model.graph().output()) graph.outputs.push_back(output.name());
   graph.finish();
   return graph;

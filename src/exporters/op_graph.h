@@ -55,7 +55,8 @@ struct OpGraph {
   std::map<std::string, size_t, std::less<>> producers_;
 };
 
-// Parses the files' bytes. Error (bad input) names `source`, node and field.
+// Parses the files' bytes. Error (bad input) names `source`, node and field. Data that an ONNX model keeps in other
+// files is read from beside `source`.
 OpGraph parse_graphdef(std::string_view bytes, const std::string& source);
 OpGraph parse_onnx(std::string_view bytes, const std::string& source);
 

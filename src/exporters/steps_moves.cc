@@ -1,5 +1,6 @@
 // Operators that move numbers or speak of shapes: every element of the result is one of an input, or known beforehand.
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "base/error.h"
@@ -227,6 +228,18 @@ size_t add_squeeze(Steps& steps, size_t in, const std::vector<int64_t>& axes) {
   return add_reshape(steps, in, std::move(shape), false);
 }
 
+// start, start + delta, ... before limit: ONNX's Range.
+size_t add_range(Steps& steps, double start, double limit, double delta) {
+  constexpr double kLongest = 65536;  // no picture is as wide
+  const double count = std::max(std::ceil((limit - start) / delta), 0.0);
+  if (!(count <= kLongest)) throw bad_input("a range from {} to {} by {}", start, limit, delta);
+  Step step;
+  step.shape = {static_cast<int64_t>(count)};
+  step.source = [start, delta](int64_t i) { return start + static_cast<double>(i) * delta; };
+  step.is_constant = true;
+  return steps.add(std::move(step));
+}
+
 size_t add_tile(Steps& steps, size_t in, const std::vector<int64_t>& times) {
   const Shape from = steps[in].shape;
   if (times.size() != from.size()) throw bad_input("{} repetitions of rank {}", times.size(), from.size());
@@ -316,6 +329,10 @@ const std::map<std::string, Rule, std::less<>>& moves() {
        [](N, Dialect, In in, Steps& s) {
          const Shape shape = s[required(in, 0)].shape;
          return add_constant(s, {static_cast<int64_t>(shape.size())}, {shape.begin(), shape.end()});
+       }},
+      {"Range",
+       [](N, Dialect, In in, Steps& s) {
+         return add_range(s, s.number(required(in, 0)), s.number(required(in, 1)), s.number(required(in, 2)));
        }},
       {"Pack", [](N n, Dialect, In in, Steps& s) { return add_pack(s, in, n.integer("axis", 0)); }},
       {"Fill", [](N, Dialect, In in, Steps& s) {
