@@ -48,8 +48,8 @@ std::unique_ptr<runtime::Session> open_exported(const std::filesystem::path& pat
   const compiler::ModelTexts texts{network.config_yaml, network.skeleton_yaml, network.trust};
   compiler::CompileOptions compile_options;
   if (!options.backend.empty()) compile_options.target = options.backend;
-  return compiler::open_compiled(compiler::compile(network.graph, std::move(network.weights), texts, compile_options),
-                                 options);
+  return runtime::open_session(compiler::compile(network.graph, std::move(network.weights), texts, compile_options),
+                               options);
 }
 
 }  // namespace

@@ -83,8 +83,6 @@ std::shared_ptr<const plan::Plan> compile(const graph::Graph& graph, NamedTensor
   }
   Program program = lower(module);
   module = Module();
-  // What no pass rewrote still borrows the file: owned, so that a file whose only reader this is leaves memory here.
-  for (Tensor& weight : program.weights) weight.mutable_bytes();
   program.plan.metadata.target = options.target;
   program.plan.metadata.precision = options.precision == "int8" ? "f32" : options.precision;
   program.plan.metadata.config_yaml = texts.config_yaml;

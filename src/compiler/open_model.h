@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <memory>
 
-#include "plan/plan.h"
 #include "runtime/session.h"
 
 namespace posefix::compiler {
@@ -13,10 +12,5 @@ namespace posefix::compiler {
 // A plan (by content) and an .om (by name) are opened as they are; anything else is read as a snapshot and compiled for
 // options.backend ("" is cpu) in f32. Error (bad input) names the file.
 std::unique_ptr<runtime::Session> open_model(const std::filesystem::path& path, const runtime::SessionOptions& options);
-
-// Opens what was compiled in memory. The plan's weights become pages that the system can drop if the caller keeps no
-// other reference to it.
-std::unique_ptr<runtime::Session> open_compiled(std::shared_ptr<const plan::Plan> plan,
-                                                const runtime::SessionOptions& options);
 
 }  // namespace posefix::compiler

@@ -266,10 +266,11 @@ std::shared_ptr<const plan::Plan> pack(Program program) {
   // 64-byte alignment of the data itself: the file has it, and so has this copy.
   auto* memory = static_cast<std::byte*>(::operator new[](size, std::align_val_t{64}));
   const std::shared_ptr<std::byte> owner(memory, [](std::byte* p) { ::operator delete[](p, std::align_val_t{64}); });
-  std::memset(memory, 0, size);
   for (size_t i = 0; i < program.weights.size(); ++i) {
     const auto bytes = program.weights[i].bytes();
-    std::memcpy(memory + program.plan.weight_infos[i].offset, bytes.data(), bytes.size());
+    std::byte* const begin = memory + program.plan.weight_infos[i].offset;
+    std::memcpy(begin, bytes.data(), bytes.size());
+    std::memset(begin + bytes.size(), 0, (64 - bytes.size() % 64) % 64);
     program.weights[i] = Tensor();
   }
   program.plan.set_data({memory, size}, owner);

@@ -37,9 +37,9 @@ inline constexpr uint32_t kPlanVersion = 1;
 // True if the file starts with the magic (whatever follows).
 bool is_plan_file(const std::filesystem::path& path);
 
-// Maps the file; the weights are paged in when read. With `check_data` every weight is read once to compare the
-// checksum. Error (bad input) names the file and the byte offset; nothing in the file is trusted.
-std::shared_ptr<const Plan> read_plan(const std::filesystem::path& path, bool check_data = true);
+// Maps the file and reads every byte once to compare the checksums. Error (bad input) names the file and the byte
+// offset; nothing in the file is trusted.
+std::shared_ptr<const Plan> read_plan(const std::filesystem::path& path);
 
 // Written beside and renamed. The plan must be valid (PFX_CHECK).
 void write_plan(const std::filesystem::path& path, const Plan& plan);

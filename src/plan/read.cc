@@ -241,7 +241,7 @@ void check_header(const std::string& file, std::span<const std::byte> bytes) {
 }
 
 // Section table: in order, aligned, without gaps other than zeros.
-std::array<Extent, kSections> read_table(const std::string& file, std::span<const std::byte> bytes, bool check_data) {
+std::array<Extent, kSections> read_table(const std::string& file, std::span<const std::byte> bytes) {
   std::array<Extent, kSections> extents;
   if (u32_at(bytes, 12) != kSections) {
     throw bad_input("{}: offset 12: {} sections, expected {}", file, u32_at(bytes, 12), kSections);
@@ -262,7 +262,6 @@ std::array<Extent, kSections> read_table(const std::string& file, std::span<cons
     }
     end = extent.offset + extent.size;
     extents[i] = extent;
-    if (i + 1 == kSections && !check_data) continue;
     const uint32_t expected = u32_at(bytes, at + 4);
     const uint32_t found = crc32c(bytes.subspan(extent.offset, extent.size));
     if (expected != found) {
@@ -287,12 +286,12 @@ class MappedPages : public PageOwner {
 
 bool is_plan_file(const std::filesystem::path& path) { return starts_with_magic(MappedFile::open(path)->bytes()); }
 
-std::shared_ptr<const Plan> read_plan(const std::filesystem::path& path, bool check_data) {
+std::shared_ptr<const Plan> read_plan(const std::filesystem::path& path) {
   const std::shared_ptr<const MappedFile> file = MappedFile::open(path);
   const std::string name = path.string();
   const std::span<const std::byte> bytes = file->bytes();
   check_header(name, bytes);
-  const std::array<Extent, kSections> extents = read_table(name, bytes, check_data);
+  const std::array<Extent, kSections> extents = read_table(name, bytes);
   const auto decoder = [&](Section section) {
     const Extent& extent = extents[static_cast<size_t>(section) - 1];
     return Decoder(name, bytes, extent.offset, extent.offset + extent.size);

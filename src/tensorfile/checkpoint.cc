@@ -24,18 +24,35 @@ fs::path prefix_of(const fs::path& path) {
   return path;
 }
 
-// TensorFlow's `checkpoint` file names the newest snapshot: model_checkpoint_path: "snapshot_140.ckpt".
+constexpr std::string_view kNewest = "model_checkpoint_path: \"";
+
+// TensorFlow's file `checkpoint` names the newest snapshot: model_checkpoint_path: "snapshot_140.ckpt".
 fs::path newest_in(const fs::path& folder) {
   const fs::path state = folder / "checkpoint";
+  std::error_code ignored;
+  if (!fs::exists(state, ignored)) {
+    throw bad_input("{}: is a folder without TensorFlow's file 'checkpoint', expected a checkpoint; it holds: {}",
+                    folder.string(), files_like(folder, ".index"));
+  }
   const std::string text = read_file(state);
-  const std::string key = "model_checkpoint_path: \"";
-  const size_t begin = text.find(key);
-  const size_t end = begin == std::string::npos ? begin : text.find('"', begin + key.size());
+  const size_t begin = text.find(kNewest);
+  const size_t end = begin == std::string::npos ? begin : text.find('"', begin + kNewest.size());
   if (end == std::string::npos) {
     throw bad_input("{}: no line 'model_checkpoint_path: \"NAME\"'; name the checkpoint itself", state.string());
   }
-  const fs::path named = text.substr(begin + key.size(), end - begin - key.size());
-  return folder / (named.is_absolute() ? named.filename() : named);
+  const fs::path named = text.substr(begin + kNewest.size(), end - begin - kNewest.size());
+  const fs::path newest = folder / (named.is_absolute() ? named.filename() : named);
+  if (fs::is_directory(newest, ignored)) {
+    throw bad_input("{}: model_checkpoint_path is \"{}\", a folder; name the checkpoint itself", state.string(),
+                    named.string());
+  }
+  return newest;
+}
+
+bool is_checkpoint_state(const fs::path& path) {
+  std::error_code ignored;
+  if (path.filename() != "checkpoint" || !fs::is_regular_file(path, ignored)) return false;
+  return MappedFile::open(path)->text().starts_with(kNewest);
 }
 
 bool looks_like_safetensors(std::span<const std::byte> bytes) {
@@ -81,6 +98,7 @@ std::string_view format_name(CheckpointFormat format) {
 Checkpoint open_checkpoint(const fs::path& path) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) return open_checkpoint(newest_in(path));
+  if (is_checkpoint_state(path)) return open_checkpoint(newest_in(path.parent_path()));
   const fs::path prefix = prefix_of(path);
   if (fs::exists(index_path(prefix), ignored)) return open_checkpoint_v2(prefix);
   if (prefix != path) return open_checkpoint_v2(prefix);  // refused there, naming the missing index

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <functional>
@@ -187,6 +188,31 @@ TEST(Snapshot, VariablesAndStateComeBackApart) {
   EXPECT_EQ(back.state.size(), 2U);
   EXPECT_EQ(back.config_yaml(), "model.backbone: resnet50\n");
   EXPECT_THAT(bad_input_message([&] { static_cast<void>(back.skeleton_yaml()); }), HasSubstr("posefix.skeleton"));
+}
+
+TEST(Snapshot, HalfFiltersAreReadBackAsTheNearestValues) {
+  Snapshot snapshot;
+  snapshot.variables.emplace("out/weights", Tensor::from_f32({1, 1, 1, 3}, std::vector<float>{0.1F, -65504, 3e-8F}));
+  snapshot.variables.emplace("out/biases", Tensor::from_f32({1}, std::vector<float>{0.1F}));
+  const NamedTensors all = snapshot.variables;
+  const std::filesystem::path path = scratch("half.safetensors");
+  for (const auto& [dtype, nearest] :
+       {std::pair(DType::kF16, std::vector<float>{0.0999755859375F, -65504, 5.9604645e-8F}),
+        std::pair(DType::kBF16, std::vector<float>{0.10009765625F, -65536, 3.0034e-8F})}) {
+    snapshot.variables = half_filters(all, dtype);
+    write_snapshot(path, snapshot);
+    const Snapshot back = read_snapshot(path);
+    const Tensor& filter = back.variables.at("out/weights");
+    ASSERT_EQ(filter.dtype(), DType::kF32);
+    for (size_t i = 0; i < nearest.size(); ++i) EXPECT_NEAR(filter.f32()[i], nearest[i], 1e-4F * std::fabs(nearest[i]));
+    EXPECT_EQ(back.variables.at("out/biases").f32()[0], 0.1F) << "vectors stay as they are";
+  }
+}
+
+TEST(Snapshot, AFilterThatHalfPrecisionCannotHoldIsRefusedByName) {
+  const NamedTensors variables{{"a/weights", Tensor::from_f32({1, 1, 1, 1}, std::vector<float>{65520})}};
+  EXPECT_THAT(message_of([&] { half_filters(variables, DType::kF16); }), HasSubstr("'a/weights' holds 65520"));
+  EXPECT_EQ(half_filters(variables, DType::kBF16).at("a/weights").dtype(), DType::kBF16);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "tensorfile/snapshot.h"
 
+#include <cmath>
+
 #include "base/error.h"
 #include "tensorfile/safetensors.h"
 
@@ -35,9 +37,35 @@ Snapshot read_snapshot(const std::filesystem::path& path) {
   snapshot.metadata = std::move(file.metadata);
   snapshot.metadata.erase(kChecksumKey);
   for (auto& [name, tensor] : file.tensors) {
-    (is_state(name) ? snapshot.state : snapshot.variables).emplace(name, std::move(tensor));
+    const bool is_half = tensor.dtype() == DType::kF16 || tensor.dtype() == DType::kBF16;
+    (is_state(name) ? snapshot.state : snapshot.variables).emplace(name, is_half ? tensor.to_f32() : std::move(tensor));
   }
   return snapshot;
+}
+
+Tensor narrowed(const Tensor& tensor, DType dtype) {
+  PFX_CHECK(dtype == DType::kF16 || dtype == DType::kBF16);
+  Tensor result(dtype, tensor.shape());
+  auto* out = reinterpret_cast<uint16_t*>(result.mutable_bytes().data());
+  for (const float value : tensor.f32()) *out++ = dtype == DType::kF16 ? f32_to_f16(value) : f32_to_bf16(value);
+  return result;
+}
+
+NamedTensors half_filters(const NamedTensors& variables, DType dtype) {
+  constexpr float kLargestF16 = 65519.99F;  // what rounds to 65504; bf16 has f32's range but for its last 0.4%
+  constexpr float kLargestBF16 = 3.3961e38F;
+  const float largest = dtype == DType::kF16 ? kLargestF16 : kLargestBF16;
+  NamedTensors result = variables;
+  for (auto& [name, tensor] : result) {
+    if (tensor.shape().size() != 4) continue;
+    for (const float value : tensor.f32()) {
+      if (std::isfinite(value) && std::fabs(value) > largest) {
+        throw bad_input("'{}' holds {}, too large for {}; take bf16 or f32", name, value, dtype_name(dtype));
+      }
+    }
+    tensor = narrowed(tensor, dtype);
+  }
+  return result;
 }
 
 void write_snapshot(const std::filesystem::path& path, const Snapshot& snapshot) {

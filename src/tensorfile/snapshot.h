@@ -4,6 +4,9 @@
 // "posefix.step", "posefix.trust" (a calibration, trust/trust.h), the file's checksum (see safetensors.h; not in
 // `metadata` here), and whatever training adds. Names that start with "optimizer/" or "train/" are not variables of the
 // network: training state.
+//
+// The filters of a file may be f16 or bf16 (half_filters(), `posefix export --precision`); a Snapshot that was read
+// holds f32 throughout.
 #pragma once
 
 #include <filesystem>
@@ -26,5 +29,12 @@ struct Snapshot {
 
 Snapshot read_snapshot(const std::filesystem::path& path);
 void write_snapshot(const std::filesystem::path& path, const Snapshot& snapshot);
+
+// From f32 to f16 or bf16, each value rounded to nearest even.
+Tensor narrowed(const Tensor& tensor, DType dtype);
+
+// The filters (rank 4), nearly all bytes of a network, as f16 or bf16; vectors (batch norm, biases) stay f32.
+// Error (bad input) names a filter with a value that is finite in f32 but not in `dtype`.
+NamedTensors half_filters(const NamedTensors& variables, DType dtype);
 
 }  // namespace posefix::tensorfile

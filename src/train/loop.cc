@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "train/batch_file.h"
@@ -102,11 +103,12 @@ class Loop {
       written_step_ = trainer_.steps();
     }
     trainer_.share_state();
-    for (const auto& [step, score] : folder_.open_metrics(trainer_.steps())) history_.add(step, score);
-    folder_.append_metrics({{"step", trainer_.steps()}, {"start", options_.start}});
     if (trainer_.steps() > stop_) {
       throw bad_input("--steps {}: the run has done {} steps already", stop_, trainer_.steps());
     }
+    if (folder_.writes()) write_file_atomically(folder_.config(), options_.resolved_yaml);
+    for (const auto& [step, score] : folder_.open_metrics(trainer_.steps())) history_.add(step, score);
+    folder_.append_metrics({{"step", trainer_.steps()}, {"start", options_.start}});
     if (!snapshot && stop_ == 0) write_snapshot();
   }
 

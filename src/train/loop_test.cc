@@ -88,6 +88,7 @@ class LoopTest : public testing::Test {
     LoopOptions options;
     options.stop_after = steps;
     options.config_yaml = "train.seed: " + std::to_string(config_.seed) + "\n";
+    options.resolved_yaml = options.config_yaml + "train.threads: 1\n";
     options.skeleton_yaml = "name: x\n";
     options.quiet = true;
     options.validate = validate_;
@@ -270,9 +271,12 @@ TEST_F(LoopTest, RefusesToOverwriteARun) {
 
 TEST_F(LoopTest, RefusesToResumeWithAnotherConfiguration) {
   run("run", 1, false);
+  const std::string config = read_file(folder_ / "run" / "config.yaml");
+  EXPECT_THAT(config, HasSubstr("train.threads: 1"));
   config_.seed = 7;
   EXPECT_THAT(error_of([&] { run("run", 2, true); }, ErrorCode::kBadInput),
               HasSubstr("train.seed: 1 in the run, 7 now"));
+  EXPECT_EQ(read_file(folder_ / "run" / "config.yaml"), config) << "the run's own stays";
 }
 
 TEST_F(LoopTest, OneProcessAtATime) {

@@ -8,7 +8,6 @@
 #include <string>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/interrupt.h"
 #include "base/threads.h"
 #include "model/posefix_net.h"
@@ -124,7 +123,6 @@ void train_together(const RunRequest& request, RunConfig& config, const Place& p
 
   RunFolder folder(request.out, request.resume, place.rank == 0);
   const std::string resolved = config.options.resolved_yaml();
-  if (folder.writes()) write_file_atomically(folder.config(), resolved);
   collective->check_same("configuration", config.reproducible_yaml() + skeleton.yaml);
   collective->check_same("number of persons", fmt::format("{}", data->samples_per_epoch()));
   const tensorfile::Snapshot start = starting_point(graph, config.train);
@@ -147,6 +145,7 @@ void train_together(const RunRequest& request, RunConfig& config, const Place& p
   LoopOptions options;
   options.stop_after = request.steps;
   options.config_yaml = config.reproducible_yaml();
+  options.resolved_yaml = resolved;
   options.skeleton_yaml = skeleton.yaml;
   options.report = reports_of(request, place);
   options.quiet = request.quiet || place.rank > 0;

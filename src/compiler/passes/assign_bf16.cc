@@ -6,18 +6,9 @@
 #include <algorithm>
 
 #include "compiler/program.h"
+#include "tensorfile/snapshot.h"
 
 namespace posefix::compiler {
-namespace {
-
-Tensor to_bf16(const Tensor& values) {
-  Tensor result(DType::kBF16, values.shape());
-  auto* out = reinterpret_cast<uint16_t*>(result.mutable_bytes().data());
-  for (const float value : values.f32()) *out++ = f32_to_bf16(value);
-  return result;
-}
-
-}  // namespace
 
 void assign_bf16(Program& program) {
   plan::Plan& plan = program.plan;
@@ -34,7 +25,7 @@ void assign_bf16(Program& program) {
     if (step.op != plan::Op::kConv2d && step.op != plan::Op::kConvTranspose2d) continue;
     const auto weight = static_cast<size_t>(step.weights[0]);
     if (program.weights[weight].dtype() == DType::kBF16) continue;
-    program.weights[weight] = to_bf16(program.weights[weight]);
+    program.weights[weight] = tensorfile::narrowed(program.weights[weight], DType::kBF16);
     plan.weight_infos[weight].dtype = DType::kBF16;
     plan.weight_infos[weight].bytes = program.weights[weight].bytes().size();
   }

@@ -29,11 +29,13 @@ bool can_fold(const Rewriter& rewriter, const Node& node) {
 // Conv2d keeps output channels last [kh,kw,in,out], ConvTranspose2d last but one [kh,kw,out,in].
 Tensor scaled_weights(const Tensor& weights, Op op, const std::vector<double>& scale) {
   Tensor result(DType::kF32, weights.shape());
-  const auto in = weights.f32();
+  const float* from = weights.f32().data();
   const auto out = result.mutable_f32();
   const size_t inner = op == Op::kConv2d ? 1 : static_cast<size_t>(weights.shape()[3]);
-  for (size_t i = 0; i < out.size(); ++i) {
-    out[i] = static_cast<float>(double{in[i]} * scale[i / inner % scale.size()]);
+  for (auto to = out.begin(); to != out.end();) {
+    for (const double factor : scale) {
+      for (size_t i = 0; i < inner; ++i) *to++ = static_cast<float>(double{*from++} * factor);
+    }
   }
   return result;
 }
