@@ -66,7 +66,7 @@ test-torch2: setup  ## training and the torch backend on LibTorch 2.x (POSEFIX_T
 fuzz: setup  ## libFuzzer over every reader; SECONDS=60 each
 	@scripts/setup.sh fuzz
 	@$(call configure,fuzz)
-	@cmake --build --preset fuzz -j $(JOBS)
+	@cmake --build --preset fuzz -j $(JOBS) --target fuzz
 	@scripts/fuzz.sh $(SECONDS)
 
 bench: setup  ## the benchmarks, each printing its ratio to a peer

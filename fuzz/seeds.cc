@@ -1,6 +1,7 @@
 // Writes small models for the fuzzers to start from: seeds FOLDER makes FOLDER/graphdef/tiny.pb and the like.
 #include <cstdio>
 #include <filesystem>
+#include <string>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -49,6 +50,28 @@ Graph tiny_network() {
   return g;
 }
 
+// Two persons on pictures of noise.
+posefix::compiler::Persons persons() {
+  posefix::compiler::Persons result;
+  result.size = 2;
+  for (uint32_t i = 0; i < 2 * 16 * 16 * 3; ++i) result.crops.push_back(static_cast<uint8_t>(i * 2654435761U >> 24));
+  result.pose = {4, 5, 9, 11};
+  result.valid = {1, 1};
+  return result;
+}
+
+// One for every precision that a plan can have: their tensors, weights and steps differ.
+void write_plans(const std::filesystem::path& folder, const Graph& graph, const posefix::NamedTensors& weights) {
+  posefix::compiler::Int8Request int8;
+  int8.calibration = persons();
+  int8.held_out = persons();
+  int8.max_drop = 1e6;
+  for (const char* precision : {"f32", "bf16", "int8"}) {
+    const auto plan = posefix::compiler::compile(graph, weights, {}, {.precision = precision, .int8 = &int8});
+    posefix::plan::write_plan(folder / (std::string("tiny_") + precision + ".plan"), *plan);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -70,7 +93,7 @@ int main(int argc, char** argv) {
     flip.flip = true;
     flip.mirror = {0};
     write_file_atomically(folder / "onnx" / "tiny_flip.onnx", posefix::exporters::encode_onnx(graph, weights, flip));
-    posefix::plan::write_plan(folder / "plan" / "tiny.plan", *posefix::compiler::compile(graph, weights, {}, {}));
+    write_plans(folder / "plan", graph, weights);
   } catch (const posefix::Error& error) {
     std::fprintf(stderr, "seeds: %s\n", error.what());
     return 1;

@@ -34,14 +34,25 @@ build/fuzz/fuzz/seeds/fuzz_seeds "$corpora"
 find "$goldens"/crop "${POSEFIX_GOLDEN_DATA:-tests/golden_data}" -name '*.png' -size -60k -o -name '*.jpg' -size -60k |
   while read -r picture; do cp "$picture" "$corpora/image/"; done
 
+# libFuzzer's own word on what it did is in the log's last lines; the table at the end is made of it.
 failed=0
+table=$(printf '%-16s %12s %8s  %s' target executions seconds result)
 for target in build/fuzz/fuzz/fuzz_*; do
   name=$(basename "$target" | sed 's/^fuzz_//')
   echo "fuzz: $name for $seconds s" >&2
-  "$target" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=1500 -malloc_limit_mb=128 -print_final_stats=0 \
-    -verbosity=0 -artifact_prefix="$finds/$name-" "$corpora/$name" >"build/fuzz/$name.log" 2>&1 || {
+  log=build/fuzz/$name.log
+  result="no find"
+  begin=$(date +%s)
+  "$target" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=1500 -malloc_limit_mb=128 -print_final_stats=1 \
+    -verbosity=0 -artifact_prefix="$finds/$name-" "$corpora/$name" >"$log" 2>&1 || {
     failed=1
-    tail -n 40 "build/fuzz/$name.log" >&2
+    tail -n 40 "$log" >&2
+    find=$(sed -n 's/.*Test unit written to //p' "$log" | head -n 1)
+    result="FOUND ${find:-something without a file}, see $log"
   }
+  executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+  table="$table
+$(printf '%-16s %12s %8s  %s' "$name" "${executions:-?}" $(($(date +%s) - begin)) "$result")"
 done
+echo "$table"
 exit $failed
