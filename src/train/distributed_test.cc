@@ -367,6 +367,7 @@ TEST(Distributed, ALossThatIsNotFiniteOnOneRankStopsAll) {
     RunFolder run_folder(folder, false, c->rank() == 0);
     const LoopOptions options{.stop_after = 6,
                               .config_yaml = "train.seed: 1\n",
+                              .resolved_yaml = "train.seed: 1\n",
                               .skeleton_yaml = "name: x\n",
                               .start = {},
                               .validate = {},
