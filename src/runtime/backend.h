@@ -21,7 +21,7 @@ namespace posefix::runtime {
 using PlanPointer = std::shared_ptr<const plan::Plan>;
 
 std::unique_ptr<Session> open_reference(PlanPointer plan, const SessionOptions& options);
-std::unique_ptr<Session> open_cpu(PlanPointer plan, const SessionOptions& options);
+std::unique_ptr<Session> open_cpu(const PlanPointer& plan, const SessionOptions& options);
 std::unique_ptr<Session> open_torch(const std::filesystem::path& model, const SessionOptions& options);
 
 using TorchEntry = Session*(const std::filesystem::path* model, const SessionOptions* options);

@@ -41,7 +41,7 @@ fs::path newest_in(const fs::path& folder) {
     throw bad_input("{}: no line 'model_checkpoint_path: \"NAME\"'; name the checkpoint itself", state.string());
   }
   const fs::path named = text.substr(begin + kNewest.size(), end - begin - kNewest.size());
-  const fs::path newest = folder / (named.is_absolute() ? named.filename() : named);
+  fs::path newest = folder / (named.is_absolute() ? named.filename() : named);
   if (fs::is_directory(newest, ignored)) {
     throw bad_input("{}: model_checkpoint_path is \"{}\", a folder; name the checkpoint itself", state.string(),
                     named.string());

@@ -45,7 +45,7 @@ at::Tensor look_up_on(const at::Device& device, std::span<const uint8_t> crops, 
   // from_blob() takes no const; nothing is written.
   const at::Tensor host = at::from_blob(const_cast<uint8_t*>(crops.data()), {batch, height, width, 3}, at::kByte);
   const at::Tensor values = send(at::from_blob(table.data(), {3 * 256}, at::kFloat), device);
-  const at::Tensor channel = at::arange(0, 3 * 256, 256, at::TensorOptions().dtype(at::kInt).device(device));
+  const at::Tensor channel = send(at::arange(0, 3 * 256, 256, at::kInt), device);
   const at::Tensor index = send(host, device).permute({0, 3, 1, 2}).to(at::kInt) + channel.view({1, 3, 1, 1});
   return values.index_select(0, index.flatten()).view({batch, 3, height, width});
 }

@@ -56,7 +56,7 @@ std::unique_ptr<Session> open_session(PlanPointer plan, const SessionOptions& op
     throw bad_input("{} threads, expected 1 to 1024, or 0 for all cores", options.threads);
   }
   if (backend == "reference") return open_reference(std::move(plan), options);
-  if (backend == "cpu") return open_cpu(std::move(plan), options);
+  if (backend == "cpu") return open_cpu(plan, options);
   throw bad_input("a plan for '{}' asked to run on the backend '{}'; plans run on cpu and reference",
                   plan->metadata.target, backend);
 }

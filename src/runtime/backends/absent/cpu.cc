@@ -7,7 +7,7 @@ namespace posefix::runtime {
 bool cpu_computes(const std::string& /*precision*/) { return false; }
 
 // NOLINTNEXTLINE(performance-unnecessary-value-param): the real one keeps the plan
-std::unique_ptr<Session> open_cpu(PlanPointer /*plan*/, const SessionOptions& /*options*/) {
+std::unique_ptr<Session> open_cpu(const PlanPointer& /*plan*/, const SessionOptions& /*options*/) {
   throw bad_input("the cpu backend was not built in (POSEFIX_ONEDNN=OFF); use --backend reference");
 }
 

@@ -175,7 +175,7 @@ bool cpu_computes(const std::string& precision) {
   return true;
 }
 
-std::unique_ptr<Session> open_cpu(PlanPointer plan, const SessionOptions& options) {
+std::unique_ptr<Session> open_cpu(const PlanPointer& plan, const SessionOptions& options) {
   return std::make_unique<CpuSession>(plan, options);
 }
 

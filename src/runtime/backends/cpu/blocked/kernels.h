@@ -2,7 +2,7 @@
 //
 // A block is `lanes` channels wide. Values of maps, points and weights are f32, or bf16 (rounded to nearest even) with
 // sums in f32; pitches count values. Each instruction set is
-// one file (kernels_*.cc) around the same templates (kernels_body.h), compiled with that set's options; nothing else
+// one file (kernels_*.cc) around the same templates (kernels_body.inc), compiled with that set's options; nothing else
 // may call into them without asking kernels() first. No threads and no allocation in here.
 #pragma once
 

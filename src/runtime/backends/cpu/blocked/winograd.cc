@@ -83,10 +83,13 @@ void pack_winograd(const Kernels& kernels, const Winograd& form, int64_t in, int
   filter_factors(height, taps, vertical.data());
   filter_factors(width, taps, horizontal.data());
   std::vector<float> factors;  // [point][tap]
+  factors.reserve(vertical.size() * horizontal.size());
   for (int point = 0; point < height * width; ++point) {
     for (int tap = 0; tap < taps * taps; ++tap) {
-      factors.push_back(static_cast<float>(vertical[static_cast<size_t>(point / width * taps + tap / taps)] *
-                                           horizontal[static_cast<size_t>(point % width * taps + tap % taps)]));
+      const int row = point / width * taps + tap / taps;
+      const int column = point % width * taps + tap % taps;
+      factors.push_back(
+          static_cast<float>(vertical[static_cast<size_t>(row)] * horizontal[static_cast<size_t>(column)]));
     }
   }
   constexpr int64_t kWidest = 64;
