@@ -220,7 +220,7 @@ class Reader {
                               damage_.empty() ? "" : "; ", damage_));
       return;
     }
-    if (tensor.entry.slices == 0) {
+    if (tensor.slices.size() == 1) {
       tensor.entry.value = std::move(tensor.parts.front().second);
       return;
     }

@@ -7,6 +7,7 @@
 
 #include "base/crc32c.h"
 #include "base/error.h"
+#include "tensorfile/checkpoint.h"
 #include "tensorfile/tensor_slice.h"
 #include "tensorfile/wire.h"
 
@@ -130,6 +131,26 @@ TEST(TensorSlice, GapsAndOverlapsAreFound) {
   SliceAssembler overlap(DType::kF32, shape);
   EXPECT_EQ(overlap.add({{0, 3}, {0, 2}}, bytes.first(24)), "");
   EXPECT_THAT(overlap.add({{2, 2}, {0, 2}}, bytes.first(16)), HasSubstr("overlaps"));
+}
+
+// A V1 checkpoint may name a tensor without elements and no slice of it.
+TEST(CheckpointV1, ATensorOfNoSlicesHasNoValues) {
+  const auto opened = [](const Shape& shape) {
+    std::string meta;
+    append_field(meta, 1, std::string_view("empty"));
+    append_field(meta, 2, encode_shape(shape));
+    append_field(meta, 3, static_cast<uint64_t>(dtype_to_tensorflow(DType::kF32)));
+    std::string metas;
+    append_field(metas, 1, meta);
+    std::string header;
+    append_field(header, 1, metas);
+    const std::string bytes = written({{"", header}}, 4096);
+    return parse_checkpoint_v1(std::as_bytes(std::span(bytes.data(), bytes.size())), "input").tensors.at(0);
+  };
+  const CheckpointTensor none = opened({0, 3});
+  EXPECT_EQ(none.problem, "");
+  EXPECT_EQ(none.value.shape(), (Shape{0, 3}));
+  EXPECT_THAT(opened({2, 3}).problem, HasSubstr("0 of 6 elements"));
 }
 
 }  // namespace
