@@ -65,7 +65,7 @@ ImageHeader header_of(Bytes bytes, const std::string& name) {
 
 void check_size(int64_t width, int64_t height, const std::string& name) {
   if (width < 1 || height < 1) throw bad_input("{}: the picture is {} x {} px, it has no pixels", name, width, height);
-  if (width * height > kMaxPixels) {
+  if (width > kMaxPixels / height) {  // their product may not fit 64 bits
     throw bad_input(
         "{}: the header says {} x {} px, more than the {} px that are read; the file is damaged or too large", name,
         width, height, kMaxPixels);

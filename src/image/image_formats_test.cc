@@ -9,7 +9,9 @@
 #include <png.h>
 
 #include <cstdlib>
+#include <string_view>
 
+#include "base/error.h"
 #include "image/codec.h"
 #include "image/image.h"
 
@@ -102,6 +104,21 @@ void expect_pixels(const std::vector<std::byte>& bytes, int tolerance, Expected 
         EXPECT_NEAR(image.bgr[3 * static_cast<size_t>(y * kWidth + x) + channel], bgr[channel], tolerance);
       }
     }
+  }
+}
+
+// Width and height of a PNG are 32 bits each.
+TEST(ImageFormats, SidesWhoseProductOverflowsAreRefused) {
+  std::vector<std::byte> header;
+  for (const char c :
+       std::string_view("\x89PNG\r\n\x1a\n\0\0\0\rIHDR\xFF\0\x31\0\xC0\0\x0F\xD8\x08\2\0\0\0\0\0\0\0", 33)) {
+    header.push_back(static_cast<std::byte>(c));
+  }
+  try {
+    decode(header, "wide.png", ExifOrientation::kIgnore);
+    FAIL() << "expected an Error";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("more than the"), std::string::npos) << error.what();
   }
 }
 
