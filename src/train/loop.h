@@ -18,10 +18,9 @@
 namespace posefix::train {
 
 struct LoopOptions {
-  int64_t stop_after = -1;  // steps in all; -1: the recipe's
-  std::string config_yaml;  // resolved, without what does not change results: stored in snapshots
-  std::string resolved_yaml =
-      {};                     // the whole, for RUN/config.yaml: written when nothing stands in the run's way any more
+  int64_t stop_after = -1;    // steps in all; -1: the recipe's
+  std::string config_yaml;    // resolved, without what does not change results: stored in snapshots
+  std::string resolved_yaml;  // the whole, for RUN/config.yaml: written when nothing stands in the run's way any more
   std::string skeleton_yaml;  // stored in snapshots
   nlohmann::ordered_json start;  // what metrics.jsonl says of this start: device, machine and so on
   Validate validate;             // empty: no validation
