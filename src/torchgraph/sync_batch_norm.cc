@@ -16,23 +16,23 @@ struct Statistics {
   double count = 0;     // values a channel
 };
 
-// Sums over positions and processes are made in double and rounded once, so that f32 gets the same bits however the
-// batch is divided; in f32 the last bits would differ, and a deep network makes percents of them. Ascend's chips have
-// no double.
-at::ScalarType sum_type(const at::Tensor& x) {
-  return x.device().type() == at::DeviceType::PrivateUse1 ? at::kFloat : at::kDouble;
+// [B,n] of this process's samples -> those of all processes, a row a sample. All sums over samples are made from these
+// rows: the same rows in the same order however the batch is divided, on every process and device, hence the same bits.
+// Sums a process would differ in their last digits, and a deep network makes percents of them.
+at::Tensor of_all_samples(const at::Tensor& rows, const GatherFromProcesses& gather) {
+  return gather(rows.flatten()).view({-1, rows.size(1)});
 }
 
-// Of equally large parts: the mean of means, the mean of variances and the variance of means. No difference of large
-// squares, so that the sum's type keeps its digits.
+// Of equally large samples: the mean of means, the mean of variances and the variance of means. No difference of large
+// squares, so that f32 keeps its digits.
 Statistics statistics_of_all(const at::Tensor& x, at::ScalarType type, const GatherFromProcesses& gather) {
   const int64_t channels = x.size(1);
-  const auto [variance, mean] = at::var_mean(x.to(sum_type(x)), {0, 2, 3}, /*unbiased=*/false);
-  const at::Tensor rows = gather(at::cat({mean, variance}));
+  const auto [variance, mean] = at::var_mean(x.to(type), {2, 3}, /*unbiased=*/false);
+  const at::Tensor rows = of_all_samples(at::cat({mean, variance}, 1), gather);
   const at::Tensor means = rows.narrow(1, 0, channels);
   const at::Tensor all_mean = means.mean(0);
   const at::Tensor all_variance = rows.narrow(1, channels, channels).mean(0) + (means - all_mean).square().mean(0);
-  return {all_mean.to(type), all_variance.to(type), static_cast<double>(x.numel() / channels * rows.size(0))};
+  return {all_mean, all_variance, static_cast<double>(x.size(2) * x.size(3) * rows.size(0))};
 }
 
 at::Tensor by_channel(const at::Tensor& values) { return values.view({1, -1, 1, 1}); }
@@ -68,18 +68,20 @@ class SyncBatchNorm : public autograd::Function<SyncBatchNorm> {
     const at::Tensor inverse = (saved[3] + epsilon).rsqrt();
     const at::Tensor centred = x - by_channel(mean);
     // dscale = sum dy xhat, doffset = sum dy; of this process, and for dx of all.
-    const at::Tensor dscale = (dy * centred).sum({0, 2, 3}, false, sum_type(x)) * inverse;
-    const at::Tensor doffset = dy.sum({0, 2, 3}, false, sum_type(x));
-    const at::Tensor sums = ((*gather)(at::cat({dscale, doffset})).sum(0) / count).to(type);
+    const int64_t channels = scale.numel();
+    const at::Tensor rows = at::cat({(dy * centred).sum({2, 3}, false, type), dy.sum({2, 3}, false, type)}, 1);
+    const at::Tensor own = rows.sum(0);
+    const at::Tensor dscale = own.narrow(0, 0, channels) * inverse;
+    const at::Tensor doffset = own.narrow(0, channels, channels);
+    const at::Tensor means = of_all_samples(rows, *gather).sum(0) / count;
     // dx = scale/sd * (dy - mean(dy) - xhat * mean(dy xhat)). The mean goes first, since a channel that hardly varies
     // has a huge factor.
-    const int64_t channels = scale.numel();
     const at::Tensor across = scale * inverse;
-    const at::Tensor factor = across * inverse * sums.narrow(0, 0, channels);
-    const at::Tensor shift = across * sums.narrow(0, channels, channels);
+    const at::Tensor factor = across * inverse * inverse * means.narrow(0, 0, channels);
+    const at::Tensor shift = across * means.narrow(0, channels, channels);
     at::Tensor dx = dy * by_channel(across);
     dx.sub_((centred * by_channel(factor)).add_(by_channel(shift)));
-    return {dx.to(x.scalar_type()), dscale.to(type), doffset.to(type), at::Tensor(), at::Tensor()};
+    return {dx.to(x.scalar_type()), dscale, doffset, at::Tensor(), at::Tensor()};
   }
 };
 
