@@ -24,9 +24,9 @@ help:  ## this list
 setup:  ## install what is missing from Debian
 	@scripts/setup.sh build
 
-build: setup  ## build/release/bin/posefix
+build: setup  ## build/release/bin/posefix and models/posefix-s.plan
 	@$(call configure,release)
-	@cmake --build --preset release -j $(JOBS) --target posefix
+	@cmake --build --preset release -j $(JOBS) --target posefix posefix_s
 
 tests: setup
 	@$(call configure,release)
