@@ -4,13 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 environment=build/bench-evaluate/venv
-requirements=bench/evaluate/requirements.txt
 problem=build/bench-evaluate/problem
-if [ ! -x "$environment/bin/python" ] || ! cmp -s "$requirements" "$environment/requirements.txt"; then
-  python3 -m venv "$environment"
-  "$environment/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"
-  cp "$requirements" "$environment/requirements.txt"
-fi
+scripts/python_environment.sh "$environment" bench/evaluate/requirements.txt
 if [ ! -f "$problem/results.json" ] || [ bench/evaluate/make_problem.py -nt "$problem/results.json" ]; then
   python3 bench/evaluate/make_problem.py tests/golden_data/eval/coco_val2017_slice/person_keypoints_val2017.json \
     tests/golden/evaluate/coco/b_noisy_val2017_slice.dt.json "$problem"

@@ -3,13 +3,9 @@
 # first use; POSEFIX_BENCH_TRAIN_ENV names another). Arguments go to bench/train/run.py.
 set -eu
 cd "$(dirname "$0")/.."
-environment=${POSEFIX_BENCH_TRAIN_ENV:-build/bench_train_env}
-if [ -z "${POSEFIX_BENCH_TRAIN_ENV:-}" ]; then
-  requirements=bench/train/requirements.txt
-  if ! cmp -s "$requirements" "$environment/requirements.txt"; then
-    python3 -m venv "$environment"
-    "$environment/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"
-    cp "$requirements" "$environment/requirements.txt"
-  fi
+environment=${POSEFIX_BENCH_TRAIN_ENV:-}
+if [ -z "$environment" ]; then
+  environment=build/bench_train_env
+  scripts/python_environment.sh "$environment" bench/train/requirements.txt
 fi
 exec "$environment/bin/python" bench/train/run.py "$@"

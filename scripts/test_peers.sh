@@ -1,6 +1,6 @@
 #!/bin/sh
 # Other programs read what posefix writes: TensorFlow, ONNX Runtime, OpenVINO, onnx, safetensors. They live in a
-# Python environment of their own under build/ (made on first use).
+# Python environment of their own under build/ (about 2 GB, made on first use).
 set -eu
 cd "$(dirname "$0")/.."
 posefix=${POSEFIX:-build/release/bin/posefix}
@@ -8,13 +8,7 @@ goldens=${POSEFIX_GOLDENS:-tests/golden}
 work=build/peers_work
 python=build/peers/bin/python
 
-requirements=tests/peers/requirements.txt
-if [ ! -x "$python" ] || ! cmp -s "$requirements" build/peers/requirements.txt; then
-  echo "making the Python environment build/peers (TensorFlow, ONNX Runtime, OpenVINO; about 2 GB)" >&2
-  python3 -m venv build/peers
-  build/peers/bin/pip install --quiet --disable-pip-version-check -r "$requirements"
-  cp "$requirements" build/peers/requirements.txt
-fi
+scripts/python_environment.sh build/peers tests/peers/requirements.txt
 
 rm -rf "$work"
 mkdir -p "$work"

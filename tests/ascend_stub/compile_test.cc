@@ -11,11 +11,11 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/testing/temporary_folder.h"
 #include "compiler/ascend/child_process.h"
 #include "compiler/ascend/compile_om.h"
 #include "model_files.h"
 #include "runtime/session.h"
-#include "temporary_folder.h"
 
 namespace ascend_stub {
 namespace {
@@ -75,7 +75,7 @@ class AscendCompile : public ::testing::Test {
     return "";
   }
 
-  TemporaryFolder folder_;
+  posefix::TemporaryFolder folder_;
 };
 
 TEST_F(AscendCompile, CommandIsThePortsApartFromPrecision) {
@@ -256,7 +256,7 @@ TEST_F(AscendCompile, OptionsThatDoNotGoTogether) {
 }
 
 TEST(ChildProcess, TimeLimitEndsTheWholeGroup) {
-  const TemporaryFolder folder;
+  const posefix::TemporaryFolder folder;
   const auto result = posefix::compiler::ascend::run_child(
       "/bin/sh", {"-c", "sleep 300 & echo $! > child; trap '' TERM; sleep 300"}, folder.path(), 0.5, {});
   EXPECT_TRUE(result.timed_out);

@@ -6,9 +6,9 @@
 
 #include "base/file.h"
 #include "base/testing/project_folder.h"
+#include "base/testing/temporary_folder.h"
 #include "model_files.h"
 #include "runtime/session.h"
-#include "temporary_folder.h"
 #include "tensorfile/safetensors.h"
 
 namespace ascend_stub {
@@ -27,7 +27,7 @@ TEST(AscendFrozenGolden, RestrictedGraphGivesTheReferenceAnswer) {
     if (!file.path().string().ends_with("_restricted.pb")) continue;
     SCOPED_TRACE(file.path());
     ++cases;
-    const TemporaryFolder folder;
+    const posefix::TemporaryFolder folder;
     const int64_t batch = image.shape()[0];
     const int64_t joints = coords.shape()[1];
     const auto om =

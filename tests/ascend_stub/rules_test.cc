@@ -6,9 +6,9 @@
 #include <cstring>
 #include <thread>
 
+#include "base/testing/temporary_folder.h"
 #include "model_files.h"
 #include "runtime/backends/ascend/library.h"
-#include "temporary_folder.h"
 
 namespace ascend_stub {
 namespace {
@@ -102,7 +102,7 @@ class Caller {
     buffers.push_back(f.aclCreateDataBuffer(device.back(), size));
     must(f.aclmdlAddDatasetBuffer(set, buffers.back()));
   }
-  TemporaryFolder folder_;
+  posefix::TemporaryFolder folder_;
   TinyModel model_;
   std::string path_;
 };

@@ -12,8 +12,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/rng.h"
+#include "base/testing/temporary_folder.h"
 #include "model_files.h"
-#include "temporary_folder.h"
 
 namespace ascend_stub {
 namespace {
@@ -96,7 +96,7 @@ void expect_answers(Session& session, const TinyModel& model, float tolerance = 
 }
 
 TEST(AscendSession, FixedBatchIsPaddedAndPaddingIsNotReported) {
-  const TemporaryFolder folder;
+  const posefix::TemporaryFolder folder;
   const TinyModel model;
   const auto session = open(write_tiny(folder.path(), model));
   EXPECT_EQ(session->info().backend, "ascend");
@@ -105,7 +105,7 @@ TEST(AscendSession, FixedBatchIsPaddedAndPaddingIsNotReported) {
 }
 
 TEST(AscendSession, GearsAreChosenForEverySize) {
-  const TemporaryFolder folder;
+  const posefix::TemporaryFolder folder;
   const TinyModel model{.batches = {1, 2, 5}};
   const auto session = open(write_tiny(folder.path(), model));
   EXPECT_EQ(session->max_batch(), 5);
@@ -113,7 +113,7 @@ TEST(AscendSession, GearsAreChosenForEverySize) {
 }
 
 TEST(AscendSession, HalfPrecisionInAndOut) {
-  const TemporaryFolder folder;
+  const posefix::TemporaryFolder folder;
   const TinyModel model{.image_dtype = "f16", .output_dtype = "f16"};
   const auto session = open(write_tiny(folder.path(), model));
   expect_answers(*session, model,
@@ -121,7 +121,7 @@ TEST(AscendSession, HalfPrecisionInAndOut) {
 }
 
 TEST(AscendSession, BytesInWithAipp) {
-  const TemporaryFolder folder;
+  const posefix::TemporaryFolder folder;
   const TinyModel model{.batches = {1, 3}, .image_dtype = "u8"};
   const auto session = open(write_tiny(folder.path(), model));
   expect_answers(*session, model);
@@ -129,7 +129,7 @@ TEST(AscendSession, BytesInWithAipp) {
 
 TEST(AscendSession, DeviceRunModeCopiesNothing) {
   const Environment mode("ASCEND_STUB_RUN_MODE", "device");
-  const TemporaryFolder folder;
+  const posefix::TemporaryFolder folder;
   for (const std::vector<int64_t>& batches : {std::vector<int64_t>{4}, std::vector<int64_t>{1, 2, 5}}) {
     const TinyModel model{.batches = batches};
     const auto session = open(write_tiny(folder.path(), model));
@@ -138,7 +138,7 @@ TEST(AscendSession, DeviceRunModeCopiesNothing) {
 }
 
 TEST(AscendSession, TwoBatchesInFlightFromSeveralThreads) {
-  const TemporaryFolder folder;
+  const posefix::TemporaryFolder folder;
   const TinyModel model{.batches = {1, 2, 4}};
   const auto session = open(write_tiny(folder.path(), model));
   ASSERT_EQ(session->max_in_flight(), 2);
@@ -157,7 +157,7 @@ TEST(AscendSession, TwoBatchesInFlightFromSeveralThreads) {
 
 TEST(AscendSession, SeveralSessionsSideBySide) {
   const Environment devices("ASCEND_STUB_DEVICES", "2");
-  const TemporaryFolder folder;
+  const posefix::TemporaryFolder folder;
   const TinyModel model;
   const auto om = write_tiny(folder.path(), model);
   auto first = open(om, "npu");
@@ -169,7 +169,7 @@ TEST(AscendSession, SeveralSessionsSideBySide) {
 }
 
 TEST(AscendSession, SpreadIsNanWhereTheModelHasNone) {
-  const TemporaryFolder folder;
+  const posefix::TemporaryFolder folder;
   const TinyModel model;
   const auto session = open(write_tiny(folder.path(), model));
   Persons persons(model, 2);
@@ -191,7 +191,7 @@ std::string opening_error(const std::filesystem::path& om, ErrorCode code, const
 }
 
 TEST(AscendBadInput, SidecarThatIsMissingForeignOrOfAnotherModel) {
-  const TemporaryFolder folder;
+  const posefix::TemporaryFolder folder;
   const auto om = write_tiny(folder.path(), {});
   const auto json = posefix::runtime::ascend::sidecar_path(om);
   posefix::write_file_atomically(om, posefix::read_file(om) + "x");
@@ -207,7 +207,7 @@ TEST(AscendBadInput, SidecarThatIsMissingForeignOrOfAnotherModel) {
 }
 
 TEST(AscendBadInput, DescriptionThatDiffersGivesATable) {
-  const TemporaryFolder folder;
+  const posefix::TemporaryFolder folder;
   const auto om = write_tiny(folder.path(), {.joints = 4});
   const auto json = posefix::runtime::ascend::sidecar_path(om);
   const auto true_sidecar = posefix::runtime::ascend::read_om_sidecar(json);
@@ -223,7 +223,7 @@ TEST(AscendBadInput, DescriptionThatDiffersGivesATable) {
 }
 
 TEST(AscendBadInput, AnotherSoc) {
-  const TemporaryFolder folder;
+  const posefix::TemporaryFolder folder;
   const auto om = write_tiny(folder.path(), {});
   auto sidecar = posefix::runtime::ascend::read_om_sidecar(posefix::runtime::ascend::sidecar_path(om));
   sidecar.soc = "Ascend910B3";
@@ -237,7 +237,7 @@ TEST(AscendBadInput, AnotherSoc) {
 }
 
 TEST(AscendBadInput, Devices) {
-  const TemporaryFolder folder;
+  const posefix::TemporaryFolder folder;
   const auto om = write_tiny(folder.path(), {});
   EXPECT_THAT(opening_error(om, ErrorCode::kBadInput, "npu:1"), HasSubstr("1 Ascend device"));
   EXPECT_THAT(opening_error(om, ErrorCode::kBadInput, "cuda"), HasSubstr("npu:N"));
@@ -246,7 +246,7 @@ TEST(AscendBadInput, Devices) {
 }
 
 TEST(AscendFault, WhileOpening) {
-  const TemporaryFolder folder;
+  const posefix::TemporaryFolder folder;
   const auto om = write_tiny(folder.path(), {});
   const std::vector<std::pair<std::string, std::string>> faults{
       {"init", "aclInit"},         {"set_device", "no permission"},    {"load", "compile it again"},
@@ -260,7 +260,7 @@ TEST(AscendFault, WhileOpening) {
 }
 
 TEST(AscendFault, FailedRunIsReportedAndTheNextOneWorks) {
-  const TemporaryFolder folder;
+  const posefix::TemporaryFolder folder;
   const TinyModel model;
   const Environment environment("ASCEND_STUB_FAULT", "execute:2");
   const auto session = open(write_tiny(folder.path(), model));
@@ -286,7 +286,7 @@ TEST(AscendFault, FailedRunIsReportedAndTheNextOneWorks) {
 [[noreturn]] void run_on_failing_device(const std::string& fault) {
   const Environment environment("ASCEND_STUB_FAULT", fault);
   const Environment timeout("POSEFIX_ASCEND_TIMEOUT_MS", "200");
-  const TemporaryFolder folder;
+  const posefix::TemporaryFolder folder;
   const TinyModel model;
   const auto session = open(write_tiny(folder.path(), model));
   Persons persons(model, 3);
