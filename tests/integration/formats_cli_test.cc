@@ -39,7 +39,8 @@ class FormatsCommand : public ::testing::Test {
   std::map<std::string, std::string> types(const std::string& name) {
     EXPECT_EQ(run({"inspect", file(name), "--tensors", "--json"}), 0) << log_;
     std::map<std::string, std::string> types;
-    for (const json& tensor : json::parse(log_).at("tensors")) types[tensor.at("name")] = tensor.at("dtype");
+    const json inspected = json::parse(log_);
+    for (const json& tensor : inspected.at("tensors")) types[tensor.at("name")] = tensor.at("dtype");
     return types;
   }
 
