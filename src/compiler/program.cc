@@ -235,9 +235,8 @@ class Lowering {
 }  // namespace
 
 int32_t Program::add_tensor(const std::string& name, int64_t height, int64_t width, int64_t channels) {
-  constexpr int64_t kBlock = 16;         // channels of a blocked layout
-  constexpr int64_t kImageChannels = 3;  // never blocked
-  const int64_t padded = channels <= kImageChannels ? channels : (channels + kBlock - 1) / kBlock * kBlock;
+  constexpr int64_t kBlock = 16;  // channels of a blocked layout
+  const int64_t padded = (channels + kBlock - 1) / kBlock * kBlock;
   plan::TensorInfo info;
   info.name = name;
   info.height = height;
