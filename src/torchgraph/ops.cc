@@ -12,17 +12,17 @@ double middle(int64_t count) { return static_cast<double>(count - 1) / 2; }
 // [count] 0, 1, 2, ...
 at::Tensor indices(int64_t count, const at::TensorOptions& options) { return at::arange(count, options); }
 
-// [h*w, 2] (x, y) of every cell from the map's middle. From the middle, since a sum of probabilities that is off by one
-// rounding moves a coordinate by that share of its distance from the origin.
-at::Tensor centred_grid(int64_t height, int64_t width, const at::TensorOptions& options) {
-  const at::Tensor x = (indices(width, options) - middle(width)).view({1, width}).expand({height, width});
-  const at::Tensor y = (indices(height, options) - middle(height)).view({height, 1}).expand({height, width});
-  return at::stack({x, y}, 2).view({height * width, 2});
-}
+// 0, 1, 2, ... from the middle, since a sum of probabilities that is off by one rounding moves a coordinate by that
+// share of its distance from the origin.
+at::Tensor centred(int64_t count, const at::TensorOptions& options) { return indices(count, options) - middle(count); }
 
-// logits [B,K,h,w] -> [B,K,2] expected cell from the middle
-at::Tensor expected_cell(const at::Tensor& probability, const at::Tensor& grid) {
-  return at::matmul(probability, grid) / probability.sum(2, true);
+// probability [B,K,h,w] -> [B,K,2] expected (x, y) from the middle. By way of the rows' and the columns' sums: LibTorch
+// adds them up in parts, where a product with the grid of all cells would be one long chain in f32, as the BLAS has it.
+at::Tensor expected_cell(const at::Tensor& probability) {
+  const at::Tensor x = centred(probability.size(3), probability.options());
+  const at::Tensor y = centred(probability.size(2), probability.options());
+  const at::Tensor sums = at::stack({(probability.sum(2) * x).sum(2), (probability.sum(3) * y).sum(2)}, 2);
+  return sums / probability.sum(at::IntArrayRef{2, 3}).unsqueeze(2);
 }
 
 // A 4x4 filter with stride 2 as one 2x2 convolution for the four output pixels that an input corner gives: the
@@ -93,18 +93,18 @@ at::Tensor max_pool(const at::Tensor& x, int64_t kernel, int64_t stride, const P
 at::Tensor heatmap_softmax(const at::Tensor& logits) { return at::softmax(logits.flatten(2), 2); }
 
 at::Tensor soft_argmax(const at::Tensor& logits) {
-  const int64_t height = logits.size(2);
-  const int64_t width = logits.size(3);
-  const at::Tensor from_middle = expected_cell(heatmap_softmax(logits), centred_grid(height, width, logits.options()));
-  return at::stack({from_middle.select(2, 0) + middle(width), from_middle.select(2, 1) + middle(height)}, 2);
+  const at::Tensor from_middle = expected_cell(heatmap_softmax(logits).view(logits.sizes()));
+  return at::stack(
+      {from_middle.select(2, 0) + middle(logits.size(3)), from_middle.select(2, 1) + middle(logits.size(2))}, 2);
 }
 
 at::Tensor heatmap_spread(const at::Tensor& logits) {
-  const at::Tensor probability = heatmap_softmax(logits);                                           // [B,K,h*w]
-  const at::Tensor grid = centred_grid(logits.size(2), logits.size(3), logits.options());           // [h*w,2]
-  const at::Tensor mean = expected_cell(probability, grid);                                         // [B,K,2]
-  const at::Tensor squared = (grid.unsqueeze(0).unsqueeze(0) - mean.unsqueeze(2)).square().sum(3);  // [B,K,h*w]
-  return (probability * squared).sum(2).sqrt();
+  const at::Tensor probability = heatmap_softmax(logits).view(logits.sizes());                           // [B,K,h,w]
+  const at::Tensor mean = expected_cell(probability);                                                    // [B,K,2]
+  const at::Tensor from_x = centred(logits.size(3), logits.options()) - mean.select(2, 0).unsqueeze(2);  // [B,K,w]
+  const at::Tensor from_y = centred(logits.size(2), logits.options()) - mean.select(2, 1).unsqueeze(2);  // [B,K,h]
+  const at::Tensor squared = from_y.square().unsqueeze(3) + from_x.square().unsqueeze(2);                // [B,K,h,w]
+  return (probability * squared).sum(at::IntArrayRef{2, 3}).sqrt();
 }
 
 }  // namespace posefix::torchgraph
