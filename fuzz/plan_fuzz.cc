@@ -16,8 +16,10 @@ extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
 
 namespace {
 
-constexpr size_t kHeader = 192;
-constexpr size_t kSections = 5;
+constexpr size_t kLeastSections = 5;
+constexpr size_t kMostSections = 6;
+
+constexpr size_t header_bytes(size_t sections) { return 32 + 32 * sections; }
 
 const std::filesystem::path& scratch() {
   static const std::filesystem::path path =
@@ -34,10 +36,12 @@ T load(const uint8_t* data, size_t at) {
 
 // Makes the size and the checksums right again (see plan_file.h for where they are).
 void repair(uint8_t* data, size_t size) {
-  if (size < kHeader) return;
+  if (size < header_bytes(kLeastSections)) return;
+  const size_t sections =
+      load<uint32_t>(data, 12) == kMostSections && size >= header_bytes(kMostSections) ? kMostSections : kLeastSections;
   const uint64_t file_size = size;
   std::memcpy(data + 16, &file_size, sizeof(file_size));
-  for (size_t i = 0; i < kSections; ++i) {
+  for (size_t i = 0; i < sections; ++i) {
     const auto offset = load<uint64_t>(data, 32 + 32 * i + 8);
     const auto bytes = load<uint64_t>(data, 32 + 32 * i + 16);
     if (offset > size || bytes > size - offset) continue;
@@ -45,7 +49,7 @@ void repair(uint8_t* data, size_t size) {
     std::memcpy(data + 32 + 32 * i + 4, &crc, sizeof(crc));
   }
   std::memset(data + 24, 0, 4);
-  const uint32_t crc = posefix::crc32c(std::as_bytes(std::span(data, kHeader)));
+  const uint32_t crc = posefix::crc32c(std::as_bytes(std::span(data, header_bytes(sections))));
   std::memcpy(data + 24, &crc, sizeof(crc));
 }
 

@@ -70,6 +70,19 @@ void write_plans(const std::filesystem::path& folder, const Graph& graph, const 
     const auto plan = posefix::compiler::compile(graph, weights, {}, {.precision = precision, .int8 = &int8});
     posefix::plan::write_plan(folder / (std::string("tiny_") + precision + ".plan"), *plan);
   }
+  using posefix::plan::Method;
+  posefix::plan::Plan tuned = *posefix::compiler::compile(graph, weights, {}, {});
+  tuned.metadata.cpu_features = "a CPU";
+  tuned.tunings = {{1, 1, {}}, {8, 2, {}}};
+  for (size_t i = 0; i < tuned.steps.size(); ++i) {
+    const auto step = static_cast<int32_t>(i);
+    const posefix::plan::Op op = tuned.steps[i].op;
+    if (op == posefix::plan::Op::kConv2d) tuned.tunings[1].choices.push_back({step, {Method::kOneDnn}});
+    if (op == posefix::plan::Op::kConvTranspose2d) {
+      tuned.tunings[1].choices.push_back({step, {Method::kOwnWinograd, 4, 3}});
+    }
+  }
+  posefix::plan::write_plan(folder / "tiny_tuned.plan", tuned);
 }
 
 }  // namespace

@@ -192,13 +192,14 @@ void add_calibration_flags(CLI::App& app, CalibrationFlags& flags) {
   app.add_option("--held-out-people", flags.held_out, "int8: how many other people it is checked with")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
-  app.add_flag("--json", flags.json, "int8: the report as JSON");
+  app.add_flag("--json", flags.json, "int8, --tune: the report as JSON");
 }
 
-void check_calibration_flags(const CalibrationFlags& flags, const std::string& precision) {
+void check_calibration_flags(const CalibrationFlags& flags, const std::string& precision, bool tunes) {
   if (precision == "int8") return;
-  const bool is_given = !flags.pictures.empty() || !flags.poses.empty() || !flags.annotations.empty() || flags.json;
-  if (is_given) throw bad_input("--calibration, --poses, --annotations and --json go with --precision int8");
+  const bool is_given = !flags.pictures.empty() || !flags.poses.empty() || !flags.annotations.empty();
+  if (is_given) throw bad_input("--calibration, --poses and --annotations go with --precision int8");
+  if (flags.json && !tunes) throw bad_input("--json goes with --precision int8 or --tune: there is no report without");
 }
 
 std::shared_ptr<const plan::Plan> compile_int8(const NetworkFile& network, const pose::Skeleton& skeleton,

@@ -21,8 +21,8 @@ struct CalibrationFlags {
 };
 
 void add_calibration_flags(CLI::App& app, CalibrationFlags& flags);
-// Error (bad input) for flags that say something of int8 when another precision is asked for.
-void check_calibration_flags(const CalibrationFlags& flags, const std::string& precision);
+// Error (bad input) for flags that say something of int8 when another precision is asked for; --json is also of --tune.
+void check_calibration_flags(const CalibrationFlags& flags, const std::string& precision, bool tunes);
 
 // The plan, calibrated; prints what it was calibrated on (stderr) and the report (stdout). `max_drop` in AP where poses
 // and annotations are given, in px else. Error (bad input) without --calibration.

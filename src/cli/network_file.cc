@@ -79,6 +79,7 @@ std::unique_ptr<runtime::Session> open_network(const std::filesystem::path& path
     fmt::print(stderr, "{} is in {}, which this CPU has no instructions for: it runs in {}\n", path.string(),
                info.missing_precision, info.precision);
   }
+  if (!info.tuning_notice.empty()) fmt::print(stderr, "{}: {}\n", path.string(), info.tuning_notice);
   return session;
 }
 

@@ -1,5 +1,7 @@
 #include "plan/plan.h"
 
+#include <fmt/format.h>
+
 #include "base/error.h"
 
 namespace posefix::plan {
@@ -16,6 +18,28 @@ int32_t weight_scales(const Plan& plan, const Step& step) {
   const bool is_convolution = step.op == Op::kConv2d || step.op == Op::kConvTranspose2d;
   if (!is_convolution || plan.weight_infos.at(static_cast<size_t>(step.weights[0])).dtype != DType::kI8) return -1;
   return step.weights.back();
+}
+
+std::string choice_name(const Choice& choice) {
+  switch (choice.method) {
+    case Method::kOneDnn:
+      return "onednn";
+    case Method::kOneDnnWinograd:
+      return "onednn_winograd";
+    case Method::kOwnPointwise:
+      return "own_1x1";
+    case Method::kOwnWinograd:
+      return fmt::format("own_winograd_{}x{}", choice.tile_height, choice.tile_width);
+  }
+  return "";
+}
+
+const Tuning* tuning_for(const Plan& plan, int64_t max_batch) {
+  if (plan.tunings.empty()) return nullptr;
+  for (const Tuning& tuning : plan.tunings) {
+    if (tuning.batch >= max_batch) return &tuning;
+  }
+  return &plan.tunings.back();
 }
 
 void Plan::set_data(std::span<const std::byte> data, std::shared_ptr<const void> owner) {

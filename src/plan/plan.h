@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "base/tensor.h"
+#include "plan/choice.h"
 
 namespace posefix::plan {
 
@@ -80,6 +81,10 @@ struct Step {
 // Scales [out] of a convolution's i8 weights, its last weight; -1 for weights of another type.
 int32_t weight_scales(const class Plan& plan, const Step& step);
 
+// The choices for a session of so many persons at most: those of the least batch that is no smaller, else of the
+// largest. Null: none.
+const Tuning* tuning_for(const class Plan& plan, int64_t max_batch);
+
 // A tensor that keeps its value until the next run, for tests and measurement.
 struct KeptTensor {
   std::string name;
@@ -89,7 +94,7 @@ struct KeptTensor {
 struct Metadata {
   std::string target;        // backend it was compiled for: "cpu", "reference", ...
   std::string precision;     // "f32", "bf16", "int8"
-  std::string cpu_features;  // of the machine that compiled it, "" when the plan does not depend on it
+  std::string cpu_features;  // of the CPU that it was tuned on (runtime::cpu_features()), "" when it was not tuned
   std::string config_yaml;   // resolved configuration
   std::string skeleton_yaml;
   std::string trust;   // calibration as text (trust/trust.h), "" when the model carries none
@@ -107,7 +112,8 @@ class Plan {
   std::vector<WeightInfo> weight_infos;
   std::vector<Step> steps;
   std::vector<KeptTensor> kept;
-  uint64_t arena_bytes = 0;  // per person
+  std::vector<Tuning> tunings;  // by rising batch; they hold on the CPU of metadata.cpu_features alone
+  uint64_t arena_bytes = 0;     // per person
 
   // The data section; borrows memory that `owner` keeps alive.
   void set_data(std::span<const std::byte> data, std::shared_ptr<const void> owner);
@@ -132,8 +138,9 @@ class PageOwner {
   virtual void forget() const = 0;
 };
 
-// Where validate() stands, so that a reader can add the byte offset of the record.
-enum class RecordKind { kMetadata, kTensor, kWeight, kStep, kKept };
+// Where validate() stands, so that a reader can add the byte offset of the record. A tuning is a record and so is each
+// of its choices, in the file's order.
+enum class RecordKind { kMetadata, kTensor, kWeight, kStep, kKept, kTuning };
 struct Violation {
   RecordKind kind = RecordKind::kMetadata;
   size_t index = 0;

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/crc32c.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "plan/plan_file.h"
@@ -123,8 +124,77 @@ TEST_F(PlanFile, EveryTruncationIsRefused) {
 
 TEST_F(PlanFile, ANewerVersionSaysSo) {
   std::vector<std::byte> newer = encode_plan(*small_plan());
-  newer[8] = std::byte{2};
-  EXPECT_THAT(error_of(newer), HasSubstr("offset 8: format version 2, this program reads 1; use a newer posefix"));
+  newer[8] = std::byte{3};
+  EXPECT_THAT(error_of(newer), HasSubstr("offset 8: format version 3, this program reads 1 to 2; use a newer posefix"));
+}
+
+// With choices for two batches.
+std::shared_ptr<Plan> small_tuned_plan() {
+  const auto plan = small_plan();
+  plan->metadata.cpu_features = "a CPU";
+  plan->tunings = {{1, 2, {{1, {Method::kOneDnn}}}}, {8, 2, {{1, {Method::kOwnPointwise}}}}};
+  return plan;
+}
+
+TEST_F(PlanFile, KeepsWhatItWasTunedTo) {
+  const auto plan = small_tuned_plan();
+  write_plan(path_, *plan);
+  const auto read = read_plan(path_);
+  EXPECT_EQ(encode_plan(*read), encode_plan(*plan));
+  EXPECT_EQ(read->metadata.cpu_features, "a CPU");
+  EXPECT_THAT(to_text(*read), HasSubstr("tuned for batch 8 on 2 threads, a CPU:\n   1 out own_1x1"));
+  for (const auto& [max_batch, tuned_for] : {std::pair(1, 1), {2, 8}, {8, 8}, {9, 8}}) {
+    EXPECT_EQ(tuning_for(*read, max_batch)->batch, tuned_for) << max_batch;
+  }
+  EXPECT_EQ(tuning_for(*small_plan(), 1), nullptr);
+}
+
+TEST_F(PlanFile, APlanThatWasNotTunedIsOfTheFirstVersion) {
+  EXPECT_EQ(encode_plan(*small_plan())[8], std::byte{1});
+  EXPECT_EQ(encode_plan(*small_tuned_plan())[8], std::byte{2});
+}
+
+constexpr size_t kTuningBytes = 4 + 2 * (12 + 16);  // of small_tuned_plan(), at the end of its file
+
+// In what such a file has more than others.
+TEST_F(PlanFile, EveryFlippedBitAndTruncationOfTheChoicesIsRefused) {
+  const std::vector<std::byte> good = encode_plan(*small_tuned_plan());
+  for (size_t i = 0; i < good.size(); ++i) {
+    const bool is_table = i >= 32 + 5 * 32 && i < 32 + 6 * 32;
+    if (!is_table && i < good.size() - kTuningBytes) continue;
+    std::vector<std::byte> bad = good;
+    bad[i] ^= static_cast<std::byte>(1 << (i % 8));
+    EXPECT_THAT(error_of(bad), HasSubstr("offset")) << "byte " << i;
+    EXPECT_THAT(error_of({good.begin(), good.begin() + static_cast<ptrdiff_t>(i)}), HasSubstr("offset")) << i;
+  }
+}
+
+// The checksums are right and the choices make no sense: refused with the offset of the record.
+TEST_F(PlanFile, AForgedChoiceIsRefusedWhereItStands) {
+  const std::vector<std::byte> good = encode_plan(*small_tuned_plan());
+  const size_t section = good.size() - kTuningBytes;
+  const auto forged = [&](size_t at, uint32_t value) {
+    std::vector<std::byte> bad = good;
+    std::memcpy(bad.data() + section + at, &value, sizeof value);
+    const uint32_t section_crc = crc32c(std::span(bad).subspan(section));
+    std::memcpy(bad.data() + 32 + 5 * 32 + 4, &section_crc, sizeof section_crc);
+    std::memset(bad.data() + 24, 0, 4);
+    const uint32_t header_crc = crc32c(std::span(bad).first(32 + 6 * 32));
+    std::memcpy(bad.data() + 24, &header_crc, sizeof header_crc);
+    return error_of(bad);
+  };
+  const auto at = [&](size_t offset) { return "offset " + std::to_string(section + offset) + ": "; };
+  EXPECT_THAT(forged(0, 0), HasSubstr(at(0) + "no choices"));
+  EXPECT_THAT(forged(0, 1), HasSubstr(at(32) + "28 bytes too many"));
+  EXPECT_THAT(forged(0, 0xFFFFFFFF), HasSubstr(at(0) + "4294967295 records do not fit"));
+  EXPECT_THAT(forged(4, 0), HasSubstr(at(4) + "choices for a batch of 0 after 0"));
+  EXPECT_THAT(forged(4, 8), HasSubstr(at(32) + "choices for a batch of 8 after 8"));
+  EXPECT_THAT(forged(8, 0), HasSubstr(at(4) + "0 threads"));
+  EXPECT_THAT(forged(16, 3), HasSubstr(at(16) + "a choice for step 3 of 3"));
+  EXPECT_THAT(forged(16, 2), HasSubstr(at(16) + "a choice for step 2, which is Decode"));
+  EXPECT_THAT(forged(20, 9), HasSubstr(at(16) + "method 9 is not known"));
+  EXPECT_THAT(forged(20, 4), HasSubstr(at(16) + "out (Conv2d [1, 1, 3, 2]) cannot be computed as own_winograd_0x0"));
+  EXPECT_THAT(forged(24, 4), HasSubstr(at(16) + "out (Conv2d [1, 1, 3, 2]) cannot be computed as onednn"));
 }
 
 TEST_F(PlanFile, AForeignFileSaysSo) {
@@ -158,6 +228,7 @@ TEST(Validate, NamesTheFirstBrokenInvariant) {
   EXPECT_THAT(broken([](Plan& p) { p.steps.pop_back(); }), HasSubstr("0 decoding steps"));
   EXPECT_THAT(broken([](Plan& p) { p.metadata.joints = 3; }), HasSubstr("joints"));
   EXPECT_THAT(broken([](Plan& p) { p.kept[0].tensor = 9; }), HasSubstr("kept tensor"));
+  EXPECT_THAT(broken([](Plan& p) { p.tunings = {{1, 1, {}}}; }), HasSubstr("names no CPU"));
 }
 
 // The same with whole numbers: picture -> u8 -> 1x1 convolution with i8 weights -> logits in f32.

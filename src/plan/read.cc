@@ -82,7 +82,7 @@ struct Extent {
 
 struct Offsets {  // of every record, for messages
   uint64_t metadata = 0;
-  std::vector<uint64_t> tensors, weights, steps, kept;
+  std::vector<uint64_t> tensors, weights, steps, kept, tunings;
 
   uint64_t of(const Violation& violation) const {
     switch (violation.kind) {
@@ -96,6 +96,8 @@ struct Offsets {  // of every record, for messages
         return steps.at(violation.index);
       case RecordKind::kKept:
         return kept.at(violation.index);
+      case RecordKind::kTuning:
+        return tunings.at(violation.index);
     }
     return 0;
   }
@@ -194,6 +196,32 @@ void read_steps(Decoder in, Plan& plan, Offsets& offsets) {
   in.expect_end();
 }
 
+void read_tunings(Decoder in, Plan& plan, Offsets& offsets) {
+  constexpr uint64_t kLeast = 12;
+  constexpr uint64_t kLeastChoice = 16;
+  const uint64_t at = in.position();
+  const uint32_t count = in.count(kLeast);
+  if (count == 0) in.refuse(at, "no choices in the section for them");
+  for (uint32_t i = 0; i < count; ++i) {
+    offsets.tunings.push_back(in.position());
+    Tuning tuning;
+    tuning.batch = in.u32();
+    tuning.threads = in.get<int32_t>();
+    const uint32_t choices = in.count(kLeastChoice);
+    for (uint32_t c = 0; c < choices; ++c) {
+      offsets.tunings.push_back(in.position());
+      StepChoice choice;
+      choice.step = in.get<int32_t>();
+      choice.choice.method = static_cast<Method>(in.u32());
+      choice.choice.tile_height = in.u32();
+      choice.choice.tile_width = in.u32();
+      tuning.choices.push_back(choice);
+    }
+    plan.tunings.push_back(std::move(tuning));
+  }
+  in.expect_end();
+}
+
 uint64_t u64_at(std::span<const std::byte> bytes, size_t offset) {
   uint64_t value = 0;
   std::memcpy(&value, bytes.data() + offset, sizeof value);
@@ -209,23 +237,27 @@ bool starts_with_magic(std::span<const std::byte> bytes) {
   return bytes.size() >= kMagic.size() && std::memcmp(bytes.data(), kMagic.data(), kMagic.size()) == 0;
 }
 
-void check_header(const std::string& file, std::span<const std::byte> bytes) {
+// The number of sections.
+size_t check_header(const std::string& file, std::span<const std::byte> bytes) {
   if (!starts_with_magic(bytes)) {
     throw bad_input("{}: offset 0: not a plan file (its first 8 bytes are not PFXPLAN 1A); `posefix compile` makes one",
                     file);
   }
-  if (bytes.size() < kHeaderBytes) {
+  const auto expect_bytes = [&](size_t header) {
+    if (bytes.size() >= header) return;
     throw bad_input("{}: offset {}: the file ends inside its header of {} bytes; it was cut off", file, bytes.size(),
-                    kHeaderBytes);
-  }
+                    header);
+  };
+  expect_bytes(header_bytes(kSections));
   const uint32_t version = u32_at(bytes, 8);
-  if (version != kPlanVersion) {
+  if (version < 1 || version > kPlanVersion) {
     throw bad_input(
-        "{}: offset 8: format version {}, this program reads {}; {}", file, version, kPlanVersion,
+        "{}: offset 8: format version {}, this program reads 1 to {}; {}", file, version, kPlanVersion,
         version > kPlanVersion ? "use a newer posefix or compile the model again" : "compile the model again");
   }
-  std::array<std::byte, kHeaderBytes> header;
-  std::memcpy(header.data(), bytes.data(), kHeaderBytes);
+  const size_t sections = version == 1 ? kSections : kTunedSections;
+  expect_bytes(header_bytes(sections));
+  std::vector<std::byte> header(bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(header_bytes(sections)));
   std::memset(header.data() + kChecksumOffset, 0, sizeof(uint32_t));
   const uint32_t expected = u32_at(bytes, kChecksumOffset);
   const uint32_t found = crc32c(header);
@@ -238,16 +270,17 @@ void check_header(const std::string& file, std::span<const std::byte> bytes) {
     throw bad_input("{}: offset 16: the file should have {} bytes and has {}; it was cut off or something was appended",
                     file, size, bytes.size());
   }
+  if (u32_at(bytes, 12) != sections) {
+    throw bad_input("{}: offset 12: {} sections, version {} has {}", file, u32_at(bytes, 12), version, sections);
+  }
+  return sections;
 }
 
 // Section table: in order, aligned, without gaps other than zeros.
-std::array<Extent, kSections> read_table(const std::string& file, std::span<const std::byte> bytes) {
-  std::array<Extent, kSections> extents;
-  if (u32_at(bytes, 12) != kSections) {
-    throw bad_input("{}: offset 12: {} sections, expected {}", file, u32_at(bytes, 12), kSections);
-  }
-  uint64_t end = kHeaderBytes;
-  for (size_t i = 0; i < kSections; ++i) {
+std::vector<Extent> read_table(const std::string& file, std::span<const std::byte> bytes, size_t sections) {
+  std::vector<Extent> extents;
+  uint64_t end = header_bytes(sections);
+  for (size_t i = 0; i < sections; ++i) {
     const size_t at = kTableOffset + i * kSectionRecord;
     const Extent extent{u64_at(bytes, at + 8), u64_at(bytes, at + 16)};
     if (u32_at(bytes, at) != i + 1) {
@@ -261,7 +294,7 @@ std::array<Extent, kSections> read_table(const std::string& file, std::span<cons
       if (bytes[gap] != std::byte{0}) throw bad_input("{}: offset {}: expected a zero between sections", file, gap);
     }
     end = extent.offset + extent.size;
-    extents[i] = extent;
+    extents.push_back(extent);
     const uint32_t expected = u32_at(bytes, at + 4);
     const uint32_t found = crc32c(bytes.subspan(extent.offset, extent.size));
     if (expected != found) {
@@ -290,8 +323,7 @@ std::shared_ptr<const Plan> read_plan(const std::filesystem::path& path) {
   const std::shared_ptr<const MappedFile> file = MappedFile::open(path);
   const std::string name = path.string();
   const std::span<const std::byte> bytes = file->bytes();
-  check_header(name, bytes);
-  const std::array<Extent, kSections> extents = read_table(name, bytes);
+  const std::vector<Extent> extents = read_table(name, bytes, check_header(name, bytes));
   const auto decoder = [&](Section section) {
     const Extent& extent = extents[static_cast<size_t>(section) - 1];
     return Decoder(name, bytes, extent.offset, extent.offset + extent.size);
@@ -302,6 +334,7 @@ std::shared_ptr<const Plan> read_plan(const std::filesystem::path& path) {
   read_tensors(decoder(Section::kTensors), *plan, offsets);
   read_weights(decoder(Section::kWeights), *plan, offsets);
   read_steps(decoder(Section::kSteps), *plan, offsets);
+  if (extents.size() == kTunedSections) read_tunings(decoder(Section::kTuning), *plan, offsets);
   const Extent& data = extents[kSections - 1];
   plan->set_data(bytes.subspan(data.offset, data.size), file);
   plan->set_pages(std::make_shared<MappedPages>(file));

@@ -37,6 +37,13 @@ std::string to_text(const Plan& plan) {
     text += "\n";
   }
   for (const KeptTensor& kept : plan.kept) text += fmt::format("kept {} = %{}\n", kept.name, kept.tensor);
+  for (const Tuning& tuning : plan.tunings) {
+    text += fmt::format("tuned for batch {} on {} thread{}, {}:\n", tuning.batch, tuning.threads,
+                        tuning.threads == 1 ? "" : "s", m.cpu_features);
+    for (const StepChoice& c : tuning.choices) {
+      text += fmt::format("{:4} {} {}\n", c.step, plan.steps[static_cast<size_t>(c.step)].name, choice_name(c.choice));
+    }
+  }
   return text;
 }
 

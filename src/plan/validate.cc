@@ -288,6 +288,69 @@ Text check_step(const Plan& plan, const Step& step, std::vector<bool>& written) 
   return problem;
 }
 
+// A choice must be one that the step can follow on some CPU.
+Text check_choice(const Plan& plan, const StepChoice& entry) {
+  const Choice& choice = entry.choice;
+  if (choice_name(choice).empty()) return fmt::format("method {} is not known", static_cast<uint32_t>(choice.method));
+  if (entry.step < 0 || static_cast<size_t>(entry.step) >= plan.steps.size()) {
+    return fmt::format("a choice for step {} of {}", entry.step, plan.steps.size());
+  }
+  const Step& step = plan.steps[static_cast<size_t>(entry.step)];
+  const bool is_convolution = step.op == Op::kConv2d || step.op == Op::kConvTranspose2d;
+  if (!is_convolution) return fmt::format("a choice for step {}, which is {}", entry.step, op_name(step.op));
+  const Shape& w = plan.weight_infos[static_cast<size_t>(step.weights[0])].shape;
+  const auto is_filter = [&](Op op, int64_t side, int32_t stride) {
+    return step.op == op && w[0] == side && w[1] == side && step.stride == stride;
+  };
+  constexpr uint32_t kLargestTile = 6;
+  const auto is_tile = [&](uint32_t side) { return side >= 2 && side <= kLargestTile; };
+  bool fits = choice.tile_height == 0 && choice.tile_width == 0;
+  switch (choice.method) {
+    case Method::kOneDnn:
+      break;
+    case Method::kOneDnnWinograd:
+      fits = fits && is_filter(Op::kConv2d, 3, 1);
+      break;
+    case Method::kOwnPointwise:
+      fits = fits && is_filter(Op::kConv2d, 1, 1) && step.pads == std::array<int32_t, 4>{};
+      break;
+    case Method::kOwnWinograd:
+      fits = is_tile(choice.tile_height) && is_tile(choice.tile_width) &&
+             (is_filter(Op::kConv2d, 3, 1) || is_filter(Op::kConvTranspose2d, 4, 2));
+      break;
+  }
+  if (fits) return "";
+  return fmt::format("{} ({} {}) cannot be computed as {}", step.name, op_name(step.op), to_string(w),
+                     choice_name(choice));
+}
+
+Violation check_tunings(const Plan& plan) {
+  constexpr int64_t kMost = 1024;  // persons of a session, threads
+  size_t index = 0;
+  int64_t last_batch = 0;
+  for (const Tuning& tuning : plan.tunings) {
+    const auto violation = [&](Text text) { return Violation{RecordKind::kTuning, index, std::move(text)}; };
+    if (plan.metadata.target != "cpu" || plan.metadata.cpu_features.empty()) {
+      return violation("choices in a plan that names no CPU");
+    }
+    if (tuning.batch <= last_batch || tuning.batch > kMost) {
+      return violation(fmt::format("choices for a batch of {} after {}", tuning.batch, last_batch));
+    }
+    if (tuning.threads < 1 || tuning.threads > kMost) return violation(fmt::format("{} threads", tuning.threads));
+    last_batch = tuning.batch;
+    ++index;
+    int32_t last_step = -1;
+    for (const StepChoice& entry : tuning.choices) {
+      Text text = check_choice(plan, entry);
+      if (text.empty() && entry.step <= last_step) text = fmt::format("step {} after {}", entry.step, last_step);
+      if (!text.empty()) return violation(std::move(text));
+      last_step = entry.step;
+      ++index;
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Violation validate(const Plan& plan) {
@@ -319,7 +382,7 @@ Violation validate(const Plan& plan) {
       return {RecordKind::kKept, i, fmt::format("kept tensor '{}' has id {}", plan.kept[i].name, id)};
     }
   }
-  return {};
+  return check_tunings(plan);
 }
 
 }  // namespace posefix::plan

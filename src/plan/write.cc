@@ -97,10 +97,27 @@ Encoder encode_steps(const Plan& plan) {
   return out;
 }
 
+Encoder encode_tunings(const Plan& plan) {
+  Encoder out;
+  out.u32(plan.tunings.size());
+  for (const Tuning& tuning : plan.tunings) {
+    out.u32(static_cast<uint64_t>(tuning.batch));
+    out.u32(static_cast<uint64_t>(tuning.threads));
+    out.u32(tuning.choices.size());
+    for (const StepChoice& c : tuning.choices) {
+      out.put(c.step);
+      out.u32(static_cast<uint64_t>(c.choice.method));
+      out.u32(c.choice.tile_height);
+      out.u32(c.choice.tile_width);
+    }
+  }
+  return out;
+}
+
 struct Layout {
-  std::array<Encoder, kSections - 1> tables;
-  std::array<std::span<const std::byte>, kSections> sections;
-  std::array<uint64_t, kSections> offsets{};
+  std::array<Encoder, kTunedSections - 1> tables;  // all but the weights
+  std::vector<std::span<const std::byte>> sections;
+  std::vector<uint64_t> offsets;
   Encoder header;
 };
 
@@ -108,22 +125,26 @@ Layout lay_out(const Plan& plan) {
   const Violation violation = validate(plan);
   if (!violation.message.empty()) throw failed("compiled an invalid plan: {}", violation.message);
   Layout layout;
-  layout.tables = {encode_metadata(plan), encode_tensors(plan), encode_weights(plan), encode_steps(plan)};
-  uint64_t end = kHeaderBytes;
-  for (size_t i = 0; i < kSections; ++i) {
-    layout.sections[i] = i + 1 < kSections ? std::span(layout.tables[i].bytes()) : plan.data();
-    layout.offsets[i] = align_up(end);
-    end = layout.offsets[i] + layout.sections[i].size();
+  layout.tables = {encode_metadata(plan), encode_tensors(plan), encode_weights(plan), encode_steps(plan),
+                   encode_tunings(plan)};
+  for (size_t i = 0; i + 1 < kSections; ++i) layout.sections.emplace_back(layout.tables[i].bytes());
+  layout.sections.push_back(plan.data());
+  if (!plan.tunings.empty()) layout.sections.emplace_back(layout.tables.back().bytes());
+  const size_t count = layout.sections.size();
+  uint64_t end = header_bytes(count);
+  for (const std::span<const std::byte> section : layout.sections) {
+    layout.offsets.push_back(align_up(end));
+    end = layout.offsets.back() + section.size();
   }
   const auto encode_header = [&](uint32_t checksum) {
     Encoder out;
     for (const char c : kMagic) out.put(c);
-    out.u32(kPlanVersion);
-    out.u32(kSections);
+    out.u32(count == kSections ? 1 : kPlanVersion);
+    out.u32(count);
     out.put(end);
     out.u32(checksum);
     out.u32(0);
-    for (size_t i = 0; i < kSections; ++i) {
+    for (size_t i = 0; i < count; ++i) {
       out.u32(i + 1);
       out.u32(crc32c(layout.sections[i]));
       out.put(layout.offsets[i]);
@@ -140,8 +161,8 @@ template <typename Sink>
 void emit(const Layout& layout, const Sink& sink) {
   constexpr std::array<std::byte, kAlignment> kZeros{};
   sink(std::span<const std::byte>(layout.header.bytes()));
-  uint64_t position = kHeaderBytes;
-  for (size_t i = 0; i < kSections; ++i) {
+  uint64_t position = header_bytes(layout.sections.size());
+  for (size_t i = 0; i < layout.sections.size(); ++i) {
     sink(std::span(kZeros).first(layout.offsets[i] - position));
     sink(layout.sections[i]);
     position = layout.offsets[i] + layout.sections[i].size();

@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "plan/choice.h"
+
 namespace posefix::plan {
 class Plan;
 }
@@ -32,6 +34,8 @@ struct ModelInfo {
   bool has_spread = true;  // false: RefinedBatch::spread comes back as NaN
   // The precision that it was compiled for, where this machine has no instructions for that; "" elsewhere.
   std::string missing_precision = {};
+  // Why what the plan was tuned to is not used, or not all of it: another CPU. "" elsewhere.
+  std::string tuning_notice = {};
 };
 
 struct SessionOptions {
@@ -70,6 +74,9 @@ struct StepTime {
   double gflop = 0;           // of the plain algorithm
   double mbyte = 0;           // 1e6 bytes: inputs and result once, weights once as the plan stores them
   std::vector<StepRun> runs;  // one a round
+  int32_t step = 0;           // index in the plan
+  // In which ways it can be computed here, the one that it is computed in first; empty where there is no choice.
+  std::vector<plan::Choice> candidates;
 };
 
 class Session {
@@ -100,6 +107,10 @@ class Session {
 // True if the cpu backend is built in and this machine has arithmetic for the precision ("f32", "bf16", "int8"); where
 // it has none, plans of that precision run in f32 there.
 bool cpu_computes(const std::string& precision);
+
+// The CPU as the cpu backend sees it: maker, model, instruction sets (DNNL_MAX_CPU_ISA masks them) and oneDNN's
+// version. What was tuned holds only where this text is the same. "" if the cpu backend is not built in.
+std::string cpu_features();
 
 // Opens a .plan. (Snapshots are compiled first by compiler/, .om files go to their own backend.)
 // Error (bad input) for a corrupt, foreign or newer plan, or a backend that was not built in.

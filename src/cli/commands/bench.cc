@@ -12,12 +12,12 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/interrupt.h"
-#include "base/rng.h"
 #include "base/threads.h"
 #include "cli/command.h"
 #include "cli/network_file.h"
 #include "cli/peak_flops.h"
 #include "cli/step_trace.h"
+#include "compiler/tune.h"
 
 namespace posefix::cli {
 namespace {
@@ -32,24 +32,12 @@ struct Arguments {
   std::string trace;  // "": none
 };
 
-// Noise crops with all joints inside: the time does not depend on what the picture shows.
-struct Persons {
-  std::vector<uint8_t> crops;
-  std::vector<float> pose;
-  std::vector<float> valid;
+// What a session is run on.
+struct Persons : compiler::Persons {
   std::vector<float> coords;
   std::vector<float> spread;
-  int64_t size;
 
-  Persons(const runtime::ModelInfo& info, int64_t count) : size(count) {
-    Rng rng(1, 0, 0);
-    crops.resize(static_cast<size_t>(count * info.height * info.width * 3));
-    for (uint8_t& value : crops) value = static_cast<uint8_t>(rng.below(256));
-    for (int64_t joint = 0; joint < count * info.joints; ++joint) {
-      pose.push_back(static_cast<float>(rng.uniform(0, static_cast<double>(info.width))));
-      pose.push_back(static_cast<float>(rng.uniform(0, static_cast<double>(info.height))));
-    }
-    valid.assign(static_cast<size_t>(count * info.joints), 1.0F);
+  Persons(const runtime::ModelInfo& info, int64_t count) : compiler::Persons(compiler::noise_persons(info, count)) {
     coords.resize(pose.size());
     spread.resize(valid.size());
   }

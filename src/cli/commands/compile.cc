@@ -8,6 +8,7 @@
 #include "cli/calibration.h"
 #include "cli/command.h"
 #include "cli/network_file.h"
+#include "cli/tuning.h"
 #include "cli/verify.h"
 #include "plan/plan_file.h"
 
@@ -22,6 +23,7 @@ struct Arguments {
   AscendFlags ascend;
   VerifyFlags verify;
   CalibrationFlags calibration;
+  TuningFlags tuning;
   std::string dump_passes;
 };
 
@@ -48,11 +50,12 @@ std::shared_ptr<const plan::Plan> compile_plan(const Arguments& arguments) {
 void write_plan(Arguments& arguments) {
   arguments.options.dump_passes = arguments.dump_passes;
   if (!arguments.precision.empty()) arguments.options.precision = arguments.precision;
-  const auto plan = compile_plan(arguments);
+  auto plan = compile_plan(arguments);
   const std::string& precision = plan->metadata.precision;
   if (arguments.options.target == "cpu" && !runtime::cpu_computes(precision)) {
     std::fprintf(stderr, "compile: this CPU has no %s arithmetic; the plan will run in f32 here\n", precision.c_str());
   }
+  if (arguments.tuning.tune) plan = tune_plan(*plan, arguments.tuning, arguments.calibration.json);
   plan::write_plan(arguments.out, *plan);
   std::fprintf(stderr, "%s: %zu steps for %s in %s, %.1f MB of weights, %.1f MB of working memory per person\n",
                arguments.out.c_str(), plan->steps.size(), plan->metadata.target.c_str(),
@@ -77,7 +80,8 @@ void verify_model(const Arguments& arguments) {
 
 void run(Arguments& arguments) {
   check_verify_flags(arguments.verify);
-  check_calibration_flags(arguments.calibration, arguments.precision);
+  check_tuning_flags(arguments.tuning, arguments.options.target, arguments.precision);
+  check_calibration_flags(arguments.calibration, arguments.precision, arguments.tuning.tune);
   if (!arguments.verify.pictures.empty() && arguments.ascend.emit_only) {
     throw bad_input("--verify needs a compiled model, and --emit-only asks for none");
   }
@@ -102,6 +106,7 @@ std::function<void()> setup(CLI::App& app) {
   add_ascend_flags(app, arguments->ascend);
   add_verify_flags(app, arguments->verify);
   add_calibration_flags(app, arguments->calibration);
+  add_tuning_flags(app, arguments->tuning);
   return [arguments] { run(*arguments); };
 }
 

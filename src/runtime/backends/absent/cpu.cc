@@ -6,6 +6,8 @@ namespace posefix::runtime {
 
 bool cpu_computes(const std::string& /*precision*/) { return false; }
 
+std::string cpu_features() { return ""; }
+
 // NOLINTNEXTLINE(performance-unnecessary-value-param): the real one keeps the plan
 std::unique_ptr<Session> open_cpu(const PlanPointer& /*plan*/, const SessionOptions& /*options*/) {
   throw bad_input("the cpu backend was not built in (POSEFIX_ONEDNN=OFF); use --backend reference");

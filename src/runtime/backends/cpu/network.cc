@@ -2,10 +2,10 @@
 
 namespace posefix::runtime::cpu {
 
-Network::Network(const plan::Plan& plan, int64_t batch, WeightStore& weights, const dnnl::engine& engine,
-                 std::byte* arena)
+Network::Network(const plan::Plan& plan, const plan::Tuning* tuning, int64_t batch, WeightStore& weights,
+                 const dnnl::engine& engine, std::byte* arena)
     : batch_(batch), engine_(engine), stream_(engine) {
-  NetworkBuilder(*this, plan, weights, arena).build();
+  NetworkBuilder(*this, plan, tuning, weights, arena).build();
 }
 
 Network::~Network() = default;

@@ -20,6 +20,8 @@ struct Operation {
   std::string name;
   std::string kernel;
   std::string precision;
+  int32_t step = 0;                      // of the plan
+  std::vector<plan::Choice> candidates;  // the taken one first; empty where there is no choice
   double flop = 0;
   double bytes = 0;
   std::function<void(const RunContext&)> run;
@@ -27,7 +29,9 @@ struct Operation {
 
 class Network {
  public:
-  Network(const plan::Plan& plan, int64_t batch, WeightStore& weights, const dnnl::engine& engine, std::byte* arena);
+  // tuning: of the plan, null: none.
+  Network(const plan::Plan& plan, const plan::Tuning* tuning, int64_t batch, WeightStore& weights,
+          const dnnl::engine& engine, std::byte* arena);
   ~Network();
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
@@ -36,6 +40,8 @@ class Network {
   // Must be called before the first run and whenever the scratch memory moved.
   void bind_scratch(std::byte* scratch);
   const std::vector<Operation>& operations() const { return operations_; }
+  // Steps whose choice in the tuning is not to be had here and that follow the rule.
+  int64_t missing_choices() const { return missing_choices_; }
   // A plan's tensor after a run, as [B,h,w,C] f32.
   std::vector<float> read(int32_t tensor);
 
@@ -63,6 +69,7 @@ class Network {
   std::vector<std::unique_ptr<blocked::WinogradConvolution>> winograds_;
   std::vector<std::unique_ptr<blocked::PointwiseConvolution>> pointwise_;
   std::vector<ScratchUse> scratch_uses_;
+  int64_t missing_choices_ = 0;
   size_t scratch_bytes_ = 0;
   std::byte* scratch_ = nullptr;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace posefix::runtime::cpu {
 namespace {
@@ -12,23 +13,23 @@ using plan::Step;
 // Channels of a blocked f32 map on this CPU, or 0 if maps stay nhwc.
 int64_t block_of(const plan::Plan& plan) {
   if (plan.metadata.precision == "bf16") return 0;
-  const int64_t block = has_instructions(dnnl::cpu_isa::avx512_core) ? 16
-                        : has_instructions(dnnl::cpu_isa::avx2)      ? 8
-                                                                     : 0;
+  const int64_t block = has_instructions(dnnl::cpu_isa::avx512_core) ? 16 : 8;
   constexpr int64_t kImageChannels = 3;
   for (const plan::TensorInfo& t : plan.tensors) {
     const bool is_end = t.channels == kImageChannels || t.channels == plan.metadata.joints ||
                         t.channels == kImageChannels + plan.metadata.joints;
-    if (block != 0 && !is_end && t.channels % block != 0) return 0;
+    if (!is_end && t.channels % block != 0) return 0;
   }
   return block;
 }
 
 }  // namespace
 
-NetworkBuilder::NetworkBuilder(Network& network, const plan::Plan& plan, WeightStore& weights, std::byte* arena)
+NetworkBuilder::NetworkBuilder(Network& network, const plan::Plan& plan, const plan::Tuning* tuning,
+                               WeightStore& weights, std::byte* arena)
     : network_(network),
       plan_(plan),
+      tuning_(tuning),
       weights_(weights),
       arena_(arena),
       block_(block_of(plan)),
@@ -78,6 +79,13 @@ Desc NetworkBuilder::preferred(int32_t id) const {
   const bool is_blocked = block_ != 0 && info(id).dtype == DType::kF32 && info(id).channels % block_ == 0;
   if (!is_blocked) return plain(id, Tag::nhwc);
   return plain(id, block_ == 16 ? Tag::nChw16c : Tag::nChw8c);
+}
+
+Tag NetworkBuilder::format_of(const Desc& desc) const {
+  const Layout layout = layout_of(desc);
+  const bool is_blocked = block_ != 0 && layout.block == block_ && static_cast<Type>(desc.data.data_type) == Type::f32;
+  if (!is_blocked) return tag_of(layout);
+  return block_ == 16 ? Tag::nChw16c : Tag::nChw8c;
 }
 
 NetworkBuilder::Value& NetworkBuilder::set_value(int32_t id, const Desc& desc) {
@@ -137,7 +145,8 @@ void NetworkBuilder::finish(const Step& step, const std::string& kernel, std::ve
 
 void NetworkBuilder::finish(const Step& step, const std::string& kernel, std::function<void(const RunContext&)> run) {
   network_.operations_.push_back({step.name, std::string(plan::op_name(step.op)) + " " + kernel,
-                                  step_precision(plan_, step),
+                                  step_precision(plan_, step), static_cast<int32_t>(&step - plan_.steps.data()),
+                                  std::exchange(candidates_, {}),
                                   step_flop(plan_, step) * static_cast<double>(network_.batch_),
                                   step_bytes(plan_, step, network_.batch_), std::move(run)});
 }
@@ -201,7 +210,7 @@ void NetworkBuilder::add_max_pool(const Step& step) {
 void NetworkBuilder::add_pad(const Step& step) {
   const Value& x = whole(step.inputs[0]);
   const Layout in = layout_of(x.desc);
-  const Value& y = set_value(step.output, plain(step.output, tag_of(in)));
+  const Value& y = set_value(step.output, plain(step.output, format_of(x.desc)));
   const size_t value_bytes = dtype_size(info(step.output).dtype);
   finish(step, "own",
          [=, batch = network_.batch_, out = layout_of(y.desc), from = x.data, to = y.data, top = step.pads[0],

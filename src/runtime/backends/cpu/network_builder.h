@@ -1,9 +1,9 @@
 // Fills a Network: chooses formats and implementations step by step, in execution order.
 //
-// f32 convolutions between blocked maps run on own kernels (blocked/) where these are faster, all others on oneDNN's.
+// How a convolution is computed, by own kernels (blocked/) or oneDNN's, is choices.h's rule, or the plan's tuning.
 //
 // Formats: whole numbers lie in nhwc, and what a convolution makes of them. Where every channel count of the network is
-// a multiple of the CPU's block (16 with AVX-512, 8 with AVX2), f32 maps are blocked, otherwise nhwc; a convolution
+// a multiple of the CPU's block (16 with AVX-512, else 8), f32 maps are blocked, otherwise nhwc; a convolution
 // without a fast implementation for that gets its own formats and the maps are reordered around it.
 #pragma once
 
@@ -18,7 +18,8 @@ void set_phase(ConvSpec& spec, int phase);
 
 class NetworkBuilder {
  public:
-  NetworkBuilder(Network& network, const plan::Plan& plan, WeightStore& weights, std::byte* arena);
+  NetworkBuilder(Network& network, const plan::Plan& plan, const plan::Tuning* tuning, WeightStore& weights,
+                 std::byte* arena);
   void build();
 
  private:
@@ -28,6 +29,7 @@ class NetworkBuilder {
   void add_source(const plan::Step& step);
   void add_pose_stem(const plan::Step& step);
   void add_convolution(const plan::Step& step);
+  void add_onednn_convolution(const plan::Step& step, dnnl::algorithm algorithm);
   void add_phase_wise_convolution(const plan::Step& step);
   void add_transposed(const plan::Step& step);
   void add_phases(const plan::Step& step);
@@ -44,6 +46,9 @@ class NetworkBuilder {
   // The format that the network prefers for a tensor.
   Desc preferred(int32_t id) const;
   Desc plain(int32_t id, Tag tag) const;
+  // The format's name. A map of as many channels as a block holds lies in nhwc and in blocks alike; it goes by the
+  // latter, for which oneDNN has the fast kernels.
+  Tag format_of(const Desc& desc) const;
   // Gives the tensor its format; PFX_CHECK that it fits into its place.
   Value& set_value(int32_t id, const Desc& desc);
   // What one step of a tensor's stored numbers is worth; 1 for floats.
@@ -58,9 +63,13 @@ class NetworkBuilder {
   // The format in which the convolution that reads the picture wants it.
   Desc image_format(int32_t id);
   void place_residual(const Value& residual, const Value& y, Tag tag, std::vector<Call*>& calls, size_t& used);
-  // Own kernels (network_blocked.cc); both answer whether they have taken the step.
-  bool add_blocked_convolution(const plan::Step& step);
-  bool add_blocked_phases(const plan::Step& step);
+  // The tuning's way of computing the step if it is one of the candidates, else the rule's.
+  plan::Choice take_choice(const plan::Step& step, const ConvSpec& spec, const blocked::Kernels* kernels);
+  // On own kernels (network_blocked.cc).
+  void add_blocked_convolution(const plan::Step& step, const blocked::Kernels& kernels, const plan::Choice& choice);
+  void add_blocked_phases(const plan::Step& step, const blocked::Kernels& kernels, const plan::Choice& choice);
+  // For a convolution's maps; null: none.
+  const blocked::Kernels* kernels_for_convolution(const plan::Step& step);
   // For maps in these formats; null: none.
   const blocked::Kernels* kernels_of(const Desc& source, const Desc& result) const;
   const float* bias_of(const ConvSpec& spec);
@@ -84,8 +93,10 @@ class NetworkBuilder {
 
   Network& network_;
   const plan::Plan& plan_;
+  const plan::Tuning* tuning_;  // null: the rule alone
   WeightStore& weights_;
   std::byte* arena_;
+  std::vector<plan::Choice> candidates_;            // of the step at hand, the taken one first
   int64_t block_ = 0;                               // channels of a blocked map; 0: nhwc
   const blocked::Kernels* kernels_ = nullptr;       // of blocked maps; null: none are
   const blocked::Kernels* bf16_kernels_ = nullptr;  // null: oneDNN's are better, or there is no bf16

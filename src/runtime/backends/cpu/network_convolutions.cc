@@ -1,6 +1,7 @@
 // Convolutions and transposed convolutions of a Network.
 #include <algorithm>
 
+#include "runtime/backends/cpu/choices.h"
 #include "runtime/backends/cpu/network_builder.h"
 
 namespace posefix::runtime::cpu {
@@ -128,9 +129,41 @@ void NetworkBuilder::place_residual(const Value& residual, const Value& y, Tag t
   add_reorder(from, {wanted, network_.engine_, y.data}, calls);
 }
 
+plan::Choice NetworkBuilder::take_choice(const Step& step, const ConvSpec& spec, const blocked::Kernels* kernels) {
+  const auto index = static_cast<int32_t>(&step - plan_.steps.data());
+  const bool may_be_winograd = spec.phase < 0 && spec.kernel_height == 3 && spec.stride == 1 && !spec.is_whole;
+  const bool has_winograd =
+      may_be_winograd && weights_.winograd(spec, whole(step.inputs[0]).desc, preferred(step.output));
+  candidates_ = candidates(spec, kernels, weights_, has_winograd);
+  if (tuning_ == nullptr) return candidates_.front();
+  const auto tuned = std::find_if(tuning_->choices.begin(), tuning_->choices.end(),
+                                  [&](const plan::StepChoice& entry) { return entry.step == index; });
+  if (tuned == tuning_->choices.end()) return candidates_.front();
+  const auto found = std::find(candidates_.begin(), candidates_.end(), tuned->choice);
+  if (found == candidates_.end()) {
+    ++network_.missing_choices_;
+  } else {
+    std::rotate(candidates_.begin(), found, found + 1);
+  }
+  return candidates_.front();
+}
+
 void NetworkBuilder::add_convolution(const Step& step) {
   if (value(step.inputs[0]).phases > 1) return add_phase_wise_convolution(step);
-  if (add_blocked_convolution(step)) return;
+  const blocked::Kernels* kernels = kernels_for_convolution(step);
+  const plan::Choice choice = take_choice(step, spec_of(step), kernels);
+  switch (choice.method) {
+    case plan::Method::kOneDnn:
+      return add_onednn_convolution(step, dnnl::algorithm::convolution_direct);
+    case plan::Method::kOneDnnWinograd:
+      return add_onednn_convolution(step, dnnl::algorithm::convolution_winograd);
+    case plan::Method::kOwnPointwise:
+    case plan::Method::kOwnWinograd:
+      return add_blocked_convolution(step, *kernels, choice);
+  }
+}
+
+void NetworkBuilder::add_onednn_convolution(const Step& step, dnnl::algorithm algorithm) {
   const Value& x = whole(step.inputs[0]);
   const ConvSpec spec = spec_of(step);
   std::vector<Call*> calls;
@@ -138,9 +171,12 @@ void NetworkBuilder::add_convolution(const Step& step) {
 
   // A residual that lies where the result goes fixes the result's format.
   const Value* residual = step.has_residual ? &whole(step.inputs.back()) : nullptr;
-  const Tag tag = residual != nullptr && !spec.is_whole ? tag_of(layout_of(residual->desc)) : Tag::nhwc;
+  const Tag tag = residual != nullptr && !spec.is_whole ? format_of(residual->desc) : Tag::nhwc;
   const bool is_free = residual == nullptr && !spec.is_whole;
-  const ConvPrimitive chosen = choose(spec, x.desc, is_free ? preferred(step.output) : plain(step.output, tag));
+  const Desc result = is_free ? preferred(step.output) : plain(step.output, tag);
+  const ConvPrimitive chosen = algorithm == dnnl::algorithm::convolution_winograd
+                                   ? weights_.winograd(spec, x.desc, result)
+                                   : choose(spec, x.desc, result);
   const Value& y = set_value(step.output, chosen.dst_desc());
   if (residual != nullptr) place_residual(*residual, y, tag, calls, used);
   const dnnl::memory source = adapted(x, chosen.src_desc(), calls, used);
@@ -171,7 +207,7 @@ void NetworkBuilder::add_phase_wise_convolution(const Step& step) {
     const dnnl::memory source = adapted(part, chosen.src_desc(), calls, used_by_phase);
     calls.push_back(&convolution_call(chosen, spec, source, to, used_by_phase));
   }
-  const Value& y = set_value(step.output, plain(step.output, tag_of(layout_of(result))));
+  const Value& y = set_value(step.output, plain(step.output, format_of(result)));
   Network* network = &network_;
   const size_t value_bytes = dtype_size(info(step.output).dtype);
   finish(step, chosen.impl_info_str() + std::string(", by phases"),
@@ -182,11 +218,14 @@ void NetworkBuilder::add_phase_wise_convolution(const Step& step) {
 }
 
 void NetworkBuilder::add_transposed(const Step& step) {
-  if (splits_into_phases(step)) {
-    if (!add_blocked_phases(step)) add_phases(step);
-    return;
-  }
   const Value& x = whole(step.inputs[0]);
+  if (splits_into_phases(step)) {
+    ConvSpec phase = spec_of(step);
+    set_phase(phase, 0);
+    const blocked::Kernels* kernels = kernels_of(x.desc, preferred(step.output));
+    const plan::Choice choice = take_choice(step, phase, kernels);
+    return choice.method == plan::Method::kOwnWinograd ? add_blocked_phases(step, *kernels, choice) : add_phases(step);
+  }
   const Shape& w = plan_.weight_infos[static_cast<size_t>(step.weights[0])].shape;
   const Desc any({w[2], w[3], w[0], w[1]}, static_cast<Type>(x.desc.data.data_type), Tag::any);
   const Desc bias = step.has_bias ? Desc({w[2]}, Type::f32, Tag::a) : Desc();

@@ -72,6 +72,8 @@ class WeightStore {
 
   // The fastest implementation that is known for the spec; `source` and `destination` may be of format any.
   ConvPrimitive choose(const ConvSpec& spec, const Desc& source, const Desc& destination);
+  // Winograd's, where oneDNN has it for these formats; empty elsewhere.
+  ConvPrimitive winograd(const ConvSpec& spec, const Desc& source, const Desc& destination) const;
   dnnl::memory weights(const ConvSpec& spec, const Desc& wanted);
   // Empty without a bias. In units of the sum where whole numbers are summed: oneDNN adds it before it scales.
   dnnl::memory bias(const ConvSpec& spec);
@@ -86,6 +88,9 @@ class WeightStore {
  private:
   using Key = std::pair<int32_t, int>;  // weight id, phase
   dnnl::primitive_attr attributes_of(const ConvSpec& spec) const;
+  // Empty if oneDNN has none.
+  ConvPrimitive primitive(const ConvSpec& spec, dnnl::algorithm algorithm, const Desc& source, const Desc& weights,
+                          const Desc& destination) const;
   Tensor source_values(const ConvSpec& spec, bool as_f32) const;
   // [kh,kw,in,out] of the spec's convolution.
   Tensor plain_values(const ConvSpec& spec, bool as_f32) const;

@@ -1,4 +1,5 @@
 // Runs a plan with oneDNN. One network of primitives per batch size, made when that size first comes.
+#include <fmt/format.h>
 #include <omp.h>
 
 #include <algorithm>
@@ -68,7 +69,16 @@ class CpuSession : public Session {
         arena_(cpu::allocate(plan_->arena_bytes * static_cast<uint64_t>(max_batch_))) {
     const std::string& compiled_for = shared_->original->metadata.precision;
     if (compiled_for != info_.precision) info_.missing_precision = compiled_for;
-    network(max_batch_);
+    if (const plan::Tuning* tuning = plan::tuning_for(*plan_, max_batch_)) {
+      const std::string features = cpu_features();
+      if (plan_->metadata.cpu_features == features) tuning_ = tuning;
+      if (tuning_ == nullptr) {
+        info_.tuning_notice = fmt::format("tuned on another CPU ({}; this one: {}); its choices are not used here",
+                                          plan_->metadata.cpu_features, features);
+      }
+    }
+    const int64_t missing = network(max_batch_).missing_choices();
+    if (missing > 0) info_.tuning_notice = fmt::format("{} of its tuned choices are not to be had here", missing);
     plan_->release_pages();
   }
 
@@ -108,7 +118,9 @@ class CpuSession : public Session {
                        0,
                        operation.flop * 1e-9,
                        operation.bytes * 1e-6,
-                       {}});
+                       {},
+                       operation.step,
+                       operation.candidates});
       times.back().runs.reserve(static_cast<size_t>(rounds));
     }
     using Clock = std::chrono::steady_clock;
@@ -139,7 +151,7 @@ class CpuSession : public Session {
     if (found != networks_.end()) return *found->second;
     try {
       const std::lock_guard<std::mutex> lock(shared_->weights.mutex());
-      auto made = std::make_unique<Network>(*plan_, batch, shared_->weights, shared_->engine, arena_.get());
+      auto made = std::make_unique<Network>(*plan_, tuning_, batch, shared_->weights, shared_->engine, arena_.get());
       if (made->scratch_bytes() > scratch_bytes_) {
         scratch_ = cpu::allocate(made->scratch_bytes());
         scratch_bytes_ = made->scratch_bytes();
@@ -157,6 +169,7 @@ class CpuSession : public Session {
   ModelInfo info_;
   int64_t max_batch_;
   int threads_;
+  const plan::Tuning* tuning_ = nullptr;  // of the plan; null: the rule alone
   cpu::AlignedBytes arena_;
   cpu::AlignedBytes scratch_;
   size_t scratch_bytes_ = 0;

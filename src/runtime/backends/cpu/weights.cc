@@ -15,6 +15,10 @@ Type weight_type(const Desc& source) {
   return type == Type::u8 ? Type::s8 : type;
 }
 
+Desc any_weights(const ConvSpec& spec, const Desc& source) {
+  return {{spec.out_channels, spec.in_channels, spec.kernel_height, spec.kernel_width}, weight_type(source), Tag::any};
+}
+
 // Row (or column) of the 4x4 filter that tap j of an output phase uses; pads (1,0) for phase 0, (0,1) for phase 1.
 // Output 2i+phase takes input i' through k = 2i + phase + 1 - 2i'.
 int64_t filter_row(int phase, int64_t j) { return phase == 0 ? 3 - 2 * j : 2 - 2 * j; }
@@ -59,30 +63,39 @@ dnnl::primitive_attr WeightStore::attributes_of(const ConvSpec& spec) const {
   return attributes;
 }
 
-ConvPrimitive WeightStore::choose(const ConvSpec& spec, const Desc& source, const Desc& destination) {
-  const dnnl::primitive_attr attributes = attributes_of(spec);
+ConvPrimitive WeightStore::primitive(const ConvSpec& spec, algorithm algorithm, const Desc& source, const Desc& weights,
+                                     const Desc& destination) const {
   const Desc bias = spec.bias >= 0 ? Desc({spec.out_channels}, Type::f32, Tag::a) : Desc();
-  const auto attempt = [&](algorithm algorithm, const Desc& weights, ConvPrimitive& result) {
-    const dnnl::convolution_forward::desc description(dnnl::prop_kind::forward_inference, algorithm, source, weights,
-                                                      bias, destination, {spec.stride, spec.stride},
-                                                      {spec.pads[0], spec.pads[2]}, {spec.pads[1], spec.pads[3]});
-    // allow_empty: "not available" is an answer here, not an error.
-    result = ConvPrimitive(description, attributes, engine_, true);
+  const dnnl::convolution_forward::desc description(dnnl::prop_kind::forward_inference, algorithm, source, weights,
+                                                    bias, destination, {spec.stride, spec.stride},
+                                                    {spec.pads[0], spec.pads[2]}, {spec.pads[1], spec.pads[3]});
+  // allow_empty: "not available" is an answer here, not an error.
+  return {description, attributes_of(spec), engine_, true};
+}
+
+ConvPrimitive WeightStore::choose(const ConvSpec& spec, const Desc& source, const Desc& destination) {
+  ConvPrimitive result;
+  const auto attempt = [&](algorithm algorithm, const Desc& weights) {
+    result = primitive(spec, algorithm, source, weights, destination);
     return static_cast<bool>(result) && !is_slow(result.impl_info_str());
   };
-  const Desc any({spec.out_channels, spec.in_channels, spec.kernel_height, spec.kernel_width}, weight_type(source),
-                 Tag::any);
-  ConvPrimitive result;
   const auto [begin, end] = kept_.equal_range({spec.weights, spec.phase});
   for (auto kept = begin; kept != end; ++kept) {
-    if (attempt(algorithm::convolution_direct, kept->second.get_desc(), result)) return result;
+    if (attempt(algorithm::convolution_direct, kept->second.get_desc())) return result;
   }
-  if (attempt(algorithm::convolution_direct, any, result)) return result;
-  if (!attempt(algorithm::convolution_auto, any, result) && !result) {
+  const Desc any = any_weights(spec, source);
+  if (attempt(algorithm::convolution_direct, any)) return result;
+  if (!attempt(algorithm::convolution_auto, any) && !result) {
     throw failed("oneDNN has no implementation for a {}x{} convolution of {} to {} channels", spec.kernel_height,
                  spec.kernel_width, spec.in_channels, spec.out_channels);
   }
   return result;
+}
+
+ConvPrimitive WeightStore::winograd(const ConvSpec& spec, const Desc& source, const Desc& destination) const {
+  const ConvPrimitive result =
+      primitive(spec, algorithm::convolution_winograd, source, any_weights(spec, source), destination);
+  return result && !is_slow(result.impl_info_str()) ? result : ConvPrimitive();
 }
 
 dnnl::memory WeightStore::reordered(const Key& key, const dnnl::memory& plain, const Desc& wanted) {
