@@ -66,6 +66,7 @@ plan::Plan forced(const plan::Plan& plan, int64_t batch, const std::function<boo
   result.metadata.cpu_features = runtime::cpu_features();
   result.tunings = {{batch, 1, {}}};
   for (const StepTime& step : steps_of(plan, batch)) {
+    if (step.candidates.size() < 2) continue;
     for (const Choice& choice : step.candidates) {
       if (wanted(choice)) {
         result.tunings[0].choices.push_back({step.step, choice});
@@ -145,6 +146,7 @@ TEST(Tune, AForgedChoiceIsFollowed) {
     for (const plan::StepChoice& entry : other.tunings[0].choices) {
       const StepTime& step = steps.at(static_cast<size_t>(entry.step));
       ASSERT_EQ(step.step, entry.step);
+      ASSERT_FALSE(step.candidates.empty());
       EXPECT_EQ(step.candidates.front(), entry.choice);
       EXPECT_THAT(step.kernel, HasSubstr(name));
       ++followed;

@@ -75,7 +75,7 @@ struct StepTime {
   double mbyte = 0;           // 1e6 bytes: inputs and result once, weights once as the plan stores them
   std::vector<StepRun> runs;  // one a round
   int32_t step = 0;           // index in the plan
-  // In which ways it can be computed here, the one that it is computed in first; empty where there is no choice.
+  // In which ways it can be computed here, the one that it is computed in first; fewer than two: no choice.
   std::vector<plan::Choice> candidates;
 };
 

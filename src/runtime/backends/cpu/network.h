@@ -21,7 +21,7 @@ struct Operation {
   std::string kernel;
   std::string precision;
   int32_t step = 0;                      // of the plan
-  std::vector<plan::Choice> candidates;  // the taken one first; empty where there is no choice
+  std::vector<plan::Choice> candidates;  // the taken one first; fewer than two: no choice
   double flop = 0;
   double bytes = 0;
   std::function<void(const RunContext&)> run;
