@@ -13,6 +13,7 @@
 #include "base/progress.h"
 #include "base/threads.h"
 #include "cli/command.h"
+#include "cli/synthesised_poses.h"
 #include "compiler/open_model.h"
 #include "dataset/training_people.h"
 #include "refine/refiner.h"
@@ -25,7 +26,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// One pose file with its network answers.
+// One pose file, or poses drawn of the people of one annotation file, with the network's answers.
 struct Source {
   dataset::CocoAnnotations annotations;
   dataset::PoseResults poses;
@@ -33,6 +34,7 @@ struct Source {
   refine::Refined refined;  // the answers as they are
   std::vector<int> sample;  // beside the selection: position in the samples, -1: not one of them
   size_t people = 0;
+  bool is_drawn = false;
 };
 
 const fs::path& one_of(const std::vector<fs::path>& paths, size_t index) {
@@ -48,6 +50,11 @@ void check(const CalibrationRequest& request) {
       throw bad_input("{} occurs {} times with {} times --poses; expected once, or once for every pose file", flag,
                       count, poses);
     }
+  }
+  if (request.draws < 1) throw bad_input("--draws {}: expected 1 or more", request.draws);
+  if (!request.drawn_errors.empty() && request.drawn_errors != "paper" && !fs::exists(request.drawn_errors)) {
+    throw bad_input("{}: does not exist; --drawn-errors is paper or a file of `posefix errors fit`",
+                    request.drawn_errors);
   }
   check_can_write(request.out);
 }
@@ -117,6 +124,7 @@ void add_samples(Source& source, const pose::Skeleton& skeleton, int64_t crop_wi
       const dataset::Person& person = people[static_cast<size_t>(owner[i])];
       sample.truth = person.gt;
       sample.area = source.annotations.annotations[person.annotation].area;
+      sample.is_drawn = source.is_drawn;
       ++source.people;
     }
     source.sample[i] = static_cast<int>(samples.size());
@@ -124,17 +132,43 @@ void add_samples(Source& source, const pose::Skeleton& skeleton, int64_t crop_wi
   }
 }
 
-Source answer(const CalibrationRequest& request, size_t index, refine::Refiner& refiner) {
-  Source source;
-  const int joints = refiner.skeleton().size();
-  source.annotations = dataset::read_coco_annotations(one_of(request.annotations, index), {.joints = joints});
-  source.poses = dataset::read_pose_results(request.poses[index], {.joints = joints});
-  source.selection = refine::select(source.poses, one_of(request.images, index), &source.annotations);
+void answer(Source& source, const fs::path& images, refine::Refiner& refiner) {
+  source.selection = refine::select(source.poses, images, &source.annotations);
   Progress progress("calibrate", "people", static_cast<int64_t>(source.selection.people.size()));
   source.refined = refiner.run([&](size_t picture) { return image::decode(source.selection.pictures[picture]); },
                                source.selection.people, [&](int64_t people) { progress.update(people); });
   progress.finish();
-  return source;
+}
+
+// The pose files in their order, then the draws. Poses and annotations alone.
+std::vector<Source> sources_of(const CalibrationRequest& request, const pose::Skeleton& skeleton,
+                               std::vector<fs::path>& images) {
+  std::vector<Source> sources;
+  std::vector<fs::path> drawn_of;
+  const auto people_of = [&](size_t i) {
+    return dataset::read_coco_annotations(one_of(request.annotations, i), {.joints = skeleton.size()});
+  };
+  for (size_t i = 0; i < request.poses.size(); ++i) {
+    Source& source = sources.emplace_back();
+    source.annotations = people_of(i);
+    source.poses = dataset::read_pose_results(request.poses[i], {.joints = skeleton.size()});
+    images.push_back(one_of(request.images, i));
+  }
+  for (size_t i = 0; i < request.poses.size() && !request.drawn_errors.empty(); ++i) {
+    const fs::path& annotations = one_of(request.annotations, i);
+    if (std::find(drawn_of.begin(), drawn_of.end(), annotations) != drawn_of.end()) continue;
+    drawn_of.push_back(annotations);
+    for (int seed = 1; seed <= request.draws; ++seed) {
+      Source& source = sources.emplace_back();
+      source.is_drawn = true;
+      source.annotations = people_of(i);
+      source.poses.path = fmt::format("{}, drawn errors {}", annotations.filename().string(), seed);
+      source.poses.entries =
+          synthesised_poses(source.annotations, skeleton, request.drawn_errors, static_cast<uint64_t>(seed));
+      images.push_back(one_of(request.images, i));
+    }
+  }
+  return sources;
 }
 
 // Poses of a source after `step_of(pose, joint)`, with `score_of(pose)`.
@@ -256,15 +290,17 @@ std::string to_text(const Calibration& calibration) {
 
 CalibrationRequest calibration_keys(const fs::path& config, const std::vector<std::string>& set) {
   std::vector<std::string> annotations, images, poses;
+  CalibrationRequest request;
   Options options;
   options.only("calibrate");
   options.add("calibrate.annotations", &annotations,
               "people that the network does not train on; one file, or one a pose file");
   options.add("calibrate.images", &images, "folders of their pictures; one, or one a pose file");
   options.add("calibrate.poses", &poses, "an estimator's poses of these people; none: no calibration");
+  options.add("calibrate.drawn_errors", &request.drawn_errors,
+              "poses drawn with these errors are calibrated on too: paper, or a file of 'posefix errors fit'");
   options.load(config);
   for (const std::string& assignment : set) options.set(assignment);
-  CalibrationRequest request;
   request.annotations.assign(annotations.begin(), annotations.end());
   request.images.assign(images.begin(), images.end());
   request.poses.assign(poses.begin(), poses.end());
@@ -291,12 +327,12 @@ Calibration calibrate(const CalibrationRequest& request) {
   options.nms_threshold.reset();
   options.spread = true;
   refine::Refiner refiner(*session, skeleton, options);
-  std::vector<Source> sources;
+  std::vector<fs::path> images;
+  std::vector<Source> sources = sources_of(request, skeleton, images);
   std::vector<trust::Sample> samples;
-  sources.reserve(request.poses.size());  // people point into their source's poses
-  for (size_t i = 0; i < request.poses.size(); ++i) {
-    sources.push_back(answer(request, i, refiner));
-    add_samples(sources.back(), skeleton, session->info().width, samples);
+  for (size_t i = 0; i < sources.size(); ++i) {
+    answer(sources[i], images[i], refiner);
+    add_samples(sources[i], skeleton, session->info().width, samples);
   }
   Calibration calibration;
   calibration.fitted = trust::fit(samples, skeleton, {session->info().height, session->info().width, request.flip, 5});

@@ -18,12 +18,16 @@ struct CalibrationRequest {
   std::vector<std::filesystem::path> annotations;
   std::vector<std::filesystem::path> images;
   std::vector<std::filesystem::path> poses;
+  // Poses of the same people drawn with these errors are calibrated on too, `draws` of each person: errors that are
+  // rare among the estimators' poses, or that they do not make at all. "paper" or a file of `errors fit`; "": none.
+  std::string drawn_errors;
+  int draws = 4;
   runtime::SessionOptions session;
   bool flip = true;
 };
 
-// One pose file. Figures of its poses as they are, with the answer as it is, moved by the calibration, and with the new
-// scores too; the last two cross-validated.
+// One pose file, or one draw of an annotation file's people. Figures of its poses as they are, with the answer as it
+// is, moved by the calibration, and with the new scores too; the last two cross-validated.
 struct CalibrationSource {
   std::string poses;
   size_t count = 0;   // poses

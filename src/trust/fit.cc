@@ -68,7 +68,7 @@ class Fitting {
     trust_.bind(skeleton);
     for (size_t i = 0; i < samples.size(); ++i) {
       if (samples[i].truth.empty()) continue;
-      ++trust_.people;
+      if (!samples[i].is_drawn) ++trust_.people;
       for (size_t j = 0; j < trust_.joints(); ++j) {
         if (is_labelled(i, j)) labelled_.push_back({i, j});
       }
@@ -87,7 +87,7 @@ class Fitting {
     fit_errors();
     fit_scores();
     result_.ridge = found.ridge;
-    result_.poses = static_cast<int64_t>(samples_.size());
+    result_.poses = std::count_if(samples_.begin(), samples_.end(), [](const Sample& s) { return !s.is_drawn; });
     result_.people = trust_.people;
     // What is used from here on is what the text form says.
     result_.trust = Trust::parse(trust_.text(), skeleton_, "the calibration");
@@ -169,8 +169,11 @@ class Fitting {
     constexpr double kPriorJoints = 50;
     std::vector<SpreadError> errors;
     Moments all;
+    std::vector<Place> places;
     for (const Place& at : labelled_) {
       const Sample& sample = samples_[at.sample];
+      if (sample.is_drawn) continue;
+      places.push_back(at);
       const double error = error_px(at, result_.steps[at.sample][at.joint]) * sample.crop_px_per_image_px;
       errors.push_back({sample.spread_px[at.joint], error});
       all.add(error);
@@ -180,10 +183,10 @@ class Fitting {
     trust_.curve_error_px = std::move(curve.error_px);
     const double prior = kPriorJoints * all.scaling().mean;
     std::vector<double> found(trust_.kinds.size(), prior), expected(trust_.kinds.size(), prior);
-    for (size_t i = 0; i < labelled_.size(); ++i) {
-      const auto kind = static_cast<size_t>(trust_.kind_of(labelled_[i].joint));
+    for (size_t i = 0; i < places.size(); ++i) {
+      const auto kind = static_cast<size_t>(trust_.kind_of(places[i].joint));
       found[kind] += errors[i].error_px;
-      expected[kind] += trust_.expected_error_px(labelled_[i].joint, errors[i].spread_px);
+      expected[kind] += trust_.expected_error_px(places[i].joint, errors[i].spread_px);
     }
     for (size_t kind = 0; kind < trust_.kinds.size(); ++kind) {
       if (expected[kind] > 0) trust_.kinds[kind].error_factor = found[kind] / expected[kind];
@@ -206,12 +209,14 @@ class Fitting {
   void fit_scores() {
     std::array<Moments, kScoreFeatures> moments;
     for (const Sample& sample : samples_) {
+      if (sample.is_drawn) continue;
       const ScoreFeatures plain = trust_.plain_score_features(sample.answered());
       for (size_t f = 1; f < kScoreFeatures; ++f) moments[f].add(plain[f]);
     }
     for (size_t f = 1; f < kScoreFeatures; ++f) trust_.score_scaling[f] = moments[f].scaling();
     std::vector<ScoreSample> scored;
     for (size_t i = 0; i < samples_.size(); ++i) {
+      if (samples_[i].is_drawn) continue;
       scored.push_back({trust_.score_features(samples_[i].answered()), reached_oks(i), fold_of_[i]});
     }
     result_.scores.assign(samples_.size(), 0);

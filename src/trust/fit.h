@@ -5,6 +5,7 @@
 // strong the ridge is, whether a kind moves at all, and every figure reported are decided by cross-validation over
 // pictures: a joint is judged by weights that were fitted without its picture. A kind for which that shows no gain
 // stays at the input, and so does one whose OKS on all the data would fall below the input's.
+// Drawn poses have a part in the steps alone, people are counted without them.
 // The error curve is the isotonic regression of the cross-validated errors on the spread. The person score is a
 // logistic regression of the OKS, 0 for poses that belong to nobody.
 // Deterministic: the result depends on the samples and their order alone.
@@ -29,6 +30,7 @@ struct Sample {
   double score = 0;
   pose::Keypoints truth;  // [K] image_px, score = visibility; empty: the pose belongs to nobody
   double area = 0;        // of the person's segment, px^2
+  bool is_drawn = false;  // by errors sample: no estimator's scores and errors, so steps alone are fitted to it
 
   Answered answered() const { return {&input, answer, spread_px, crop_px_per_image_px, score}; }
 };
@@ -54,8 +56,8 @@ struct Fitted {
   Trust trust;
   std::vector<KindReport> kinds;  // beside trust.kinds; calibrated: cross-validated
   KindReport all;
-  int64_t poses = 0;   // samples
-  int64_t people = 0;  // of which belong to somebody
+  int64_t poses = 0;   // samples that are not drawn
+  int64_t people = 0;  // of these that belong to somebody
   double ridge = 0;    // chosen
   // Beside the samples, cross-validated: what weights say that were fitted without the sample's picture.
   std::vector<std::vector<double>> steps;  // [N][K]

@@ -165,6 +165,30 @@ TEST(Fit, TheScoreRanksPosesByTheirOks) {
   }
 }
 
+// A network whose narrow heat maps are right on the estimator's people and wrong on others.
+TEST(Fit, DrawnPosesTeachTheStepsAlone) {
+  std::vector<Sample> samples = people(150, 14, [](Rng&, size_t) { return Errs{8, 2, 2}; });
+  const Trust alone = fit(samples, coco(), kOptions).trust;
+  std::vector<Sample> drawn = people(150, 15, [](Rng&, size_t) { return Errs{1, 40, 6}; });
+  for (Sample& sample : drawn) sample.is_drawn = true;
+  samples.insert(samples.end(), drawn.begin(), drawn.end());
+  const Fitted both = fit(samples, coco(), kOptions);
+  EXPECT_EQ(both.trust.people, 150);
+  EXPECT_EQ(both.people, 150);
+  EXPECT_EQ(both.poses, 150);
+  EXPECT_GT(both.trust.step(9, {2, 12, 0.6}), 0.7);
+  EXPECT_LT(both.trust.step(9, {6, 56, 0.6}), 0.2);
+  // The drawn ones err by 50 px.
+  EXPECT_LT(both.trust.expected_error_px(9, 6), 2 * alone.expected_error_px(9, 6));
+  EXPECT_EQ(both.trust.score_scaling[1].mean, alone.score_scaling[1].mean);
+}
+
+TEST(Fit, DrawnPosesDoNotStandInForPeople) {
+  std::vector<Sample> samples = people(60, 16, [](Rng&, size_t) { return Errs{}; });
+  for (size_t i = 10; i < samples.size(); ++i) samples[i].is_drawn = true;
+  EXPECT_THROW(fit(samples, coco(), kOptions), Error);
+}
+
 TEST(Fit, RepeatsItself) {
   const auto samples = people(60, 10, [](Rng& rng, size_t) { return Errs{8, 1 + 20 * rng.uniform(), 4}; });
   EXPECT_EQ(fit(samples, coco(), kOptions).trust.text(), fit(samples, coco(), kOptions).trust.text());

@@ -157,6 +157,21 @@ TEST_F(TrustCommand, GoesWithTheModelWhateverItsForm) {
   }
 }
 
+TEST_F(TrustCommand, DrawsPosesOfThePeopleToo) {
+  ASSERT_EQ(calibrate({"--json", "--drawn-errors", "paper", "--draws", "2"}), 0) << log_;
+  const ordered_json report = ordered_json::parse(out_);
+  // Two pose files, and two draws of the one annotation file's people.
+  ASSERT_EQ(report["sources"].size(), 4U);
+  EXPECT_THAT(report["sources"][3]["poses"].get<std::string>(), HasSubstr("drawn errors 2"));
+  EXPECT_EQ(report["people"], 32);
+  EXPECT_EQ(report["sources"][2]["people"], report["sources"][3]["people"]);
+  EXPECT_NE(report["sources"][2]["AP"]["before"], report["sources"][3]["AP"]["before"]);
+  EXPECT_EQ(calibrate({"--drawn-errors", "nothing.json"}), 2);
+  EXPECT_THAT(log_, HasSubstr("nothing.json: does not exist"));
+  EXPECT_EQ(calibrate({"--drawn-errors", "paper", "--draws", "0"}), 2);
+  EXPECT_THAT(log_, HasSubstr("--draws 0"));
+}
+
 TEST_F(TrustCommand, WritesUncertaintyAndScoreWhenAsked) {
   ASSERT_EQ(calibrate(), 0) << log_;
   const ordered_json plain = refine(calibrated_);

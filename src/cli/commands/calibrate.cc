@@ -29,6 +29,9 @@ std::function<void()> setup(CLI::App& app) {
   app.add_option("--poses", request.poses, "an estimator's poses of these people; may be repeated")
       ->required()
       ->take_all();
+  app.add_option("--drawn-errors", request.drawn_errors,
+                 "calibrate on poses drawn with these errors too: a file of `errors fit`, or paper");
+  app.add_option("--draws", request.draws, "drawn poses of each person")->capture_default_str();
   app.add_option("--out", request.out, "the snapshot with its calibration, without training state")->required();
   app.add_option("--batch", request.session.max_batch, "crops a run")->capture_default_str();
   app.add_option("--threads", request.session.threads, "0: all cores")->capture_default_str();
