@@ -63,11 +63,11 @@ test-torch2: setup  ## training and the torch backend on LibTorch 2.x (POSEFIX_T
 	@scripts/setup.sh peers
 	@JOBS=$(JOBS) scripts/test_torch2.sh
 
-fuzz: setup  ## libFuzzer over every reader; SECONDS=60 each
+fuzz: setup  ## libFuzzer over every reader; SECONDS=60 each, TARGETS="onnx plan" for some
 	@scripts/setup.sh fuzz
 	@$(call configure,fuzz)
 	@cmake --build --preset fuzz -j $(JOBS) --target fuzz
-	@scripts/fuzz.sh $(SECONDS)
+	@scripts/fuzz.sh $(SECONDS) $(TARGETS)
 
 bench: setup  ## the benchmarks, each printing its ratio to a peer
 	@$(call configure,bench)

@@ -1,10 +1,12 @@
 #!/bin/sh
-# Runs every fuzz target for SECONDS (default 60) on corpora made from the goldens. Finds stay under build/fuzz/finds.
-# What a reader may hold is bounded by its input's size in the targets themselves (fuzz/memory_bound.h); the limits here
-# are for what is outside of that.
+# fuzz.sh [SECONDS [TARGET...]]: runs every fuzz target, or those named (onnx plan), for SECONDS (default 60) each on
+# corpora made from the goldens. Finds stay under build/fuzz/finds. What a reader may hold is bounded by its input's size
+# in the targets themselves (fuzz/memory_bound.h); the limits here are for what is outside of that. The one on time is
+# wall time, so it leaves room for a loaded machine.
 set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
+[ $# -eq 0 ] || shift
 goldens=${POSEFIX_GOLDENS:-tests/golden}
 corpora=build/fuzz/corpora
 finds=build/fuzz/finds
@@ -22,9 +24,14 @@ join_v2() {
     printf "$(printf '\\%03o\\%03o\\%03o\\%03o' $((size & 255)) $((size >> 8 & 255)) $((size >> 16 & 255)) $((size >> 24 & 255)))" >>"$target"
   done
 }
-for target in build/fuzz/fuzz/fuzz_*; do
-  mkdir -p "$corpora/$(basename "$target" | sed 's/^fuzz_//')"
+all=$(for target in build/fuzz/fuzz/fuzz_*; do basename "$target" | sed 's/^fuzz_//'; done)
+for name in "$@"; do
+  echo "$all" | grep -qx "$name" || {
+    echo "fuzz.sh: there is no target '$name'; there are:" $all >&2
+    exit 2
+  }
 done
+for name in $all; do mkdir -p "$corpora/$name"; done
 cp "$goldens"/checkpoints/v1/dtypes* "$goldens"/checkpoints/v1/partitioned* "$corpora/checkpoint_v1/" 2>/dev/null || true
 for file in "$goldens"/checkpoints/corrupt/*v1*; do cp "$file" "$corpora/checkpoint_v1/"; done
 join_v2
@@ -37,13 +44,13 @@ find "$goldens"/crop "${POSEFIX_GOLDEN_DATA:-tests/golden_data}" -name '*.png' -
 # libFuzzer's own word on what it did is in the log's last lines; the table at the end is made of it.
 failed=0
 table=$(printf '%-16s %12s %8s  %s' target executions seconds result)
-for target in build/fuzz/fuzz/fuzz_*; do
-  name=$(basename "$target" | sed 's/^fuzz_//')
+for name in ${*:-$all}; do
+  target=build/fuzz/fuzz/fuzz_$name
   echo "fuzz: $name for $seconds s" >&2
   log=build/fuzz/$name.log
   result="no find"
   begin=$(date +%s)
-  "$target" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=1500 -malloc_limit_mb=128 -print_final_stats=1 \
+  "$target" -max_total_time="$seconds" -timeout=120 -rss_limit_mb=1500 -malloc_limit_mb=128 -print_final_stats=1 \
     -verbosity=0 -artifact_prefix="$finds/$name-" "$corpora/$name" >"$log" 2>&1 || {
     failed=1
     tail -n 40 "$log" >&2
