@@ -42,9 +42,10 @@ class Transferrer {
       if (!shapes_.contains(name)) surplus(name, tensor);
     }
     if (!problems_.empty()) {
-      throw bad_input("{}: does not fit the network of {} variables{}:{}", source_.name, shapes_.size(),
-                      partial_ ? "" : " (--partial takes what fits)", problems_);
+      throw bad_input("{}: does not fit the network of {} variables{}{}:{}", source_.name, shapes_.size(),
+                      partial_ ? "" : " (--partial takes what fits)", hint(), problems_);
     }
+    if (took_nothing()) throw bad_input("{}: nothing in it fits the network{}", source_.name, hint());
     take_state();
     return std::move(result_);
   }
@@ -55,6 +56,35 @@ class Transferrer {
   }
   void problem(std::string_view what, std::string_view name, std::string_view detail) {
     problems_ += fmt::format("\n  {:<12} {:<64} {}", what, name, detail);
+  }
+
+  // The scope of the first layer: "resnet_v1_50".
+  template <typename Value>
+  static std::string_view trunk(const std::map<std::string, Value>& by_name) {
+    for (const auto& [name, value] : by_name) {
+      if (is_first_layer(name)) return std::string_view(name).substr(0, name.find('/'));
+    }
+    return "";
+  }
+
+  // Why file and network differ, where the names alone tell.
+  std::string hint() const {
+    const std::string_view ours = trunk(shapes_);
+    const std::string_view theirs = trunk(source_.tensors);
+    if (!ours.empty() && !theirs.empty() && ours != theirs) {
+      return fmt::format("; its layers begin with {}, the network's with {}: set model.backbone", theirs, ours);
+    }
+    const auto is_norm = [](const auto& entry) { return entry.first.find("/BatchNorm/") != std::string::npos; };
+    if (!theirs.empty() && std::none_of(source_.tensors.begin(), source_.tensors.end(), is_norm) &&
+        std::any_of(shapes_.begin(), shapes_.end(), is_norm)) {
+      return "; batch norm was folded into its filters, which cannot be undone (compile and refine take such a model)";
+    }
+    return "";
+  }
+
+  bool took_nothing() const {
+    return std::none_of(result_.rows.begin(), result_.rows.end(),
+                        [](const TransferRow& r) { return r.outcome == "loaded" || r.outcome == "partly"; });
   }
 
   // A classifier's trunk: no head, and a first layer that sees a picture alone.

@@ -6,13 +6,14 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/error.h"
+#include "base/testing/bad_input_message.h"
 #include "model/posefix_net.h"
 
 namespace posefix::model {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 graph::Graph small_network(int64_t joints) {
   ModelConfig config;
@@ -22,12 +23,7 @@ graph::Graph small_network(int64_t joints) {
 }
 
 std::string refusal(const graph::Graph& graph, const TransferSource& source) {
-  try {
-    transfer(graph, initialise(graph, 1), {}, source, false);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
+  return bad_input_message([&] { transfer(graph, initialise(graph, 1), {}, source, false); });
 }
 
 TEST(Transfer, MissingSurplusAndWrongShapesStandInOneTable) {
@@ -40,6 +36,24 @@ TEST(Transfer, MissingSurplusAndWrongShapesStandInOneTable) {
   EXPECT_THAT(message, HasSubstr("missing      up1/weights"));
   EXPECT_THAT(message, HasSubstr("surplus      stray"));
   EXPECT_THAT(message, HasSubstr("wrong shape  out/biases"));
+}
+
+TEST(Transfer, ARefusalSaysWhatTheNamesTell) {
+  const graph::Graph graph = small_network(3);
+  const TransferSource whole{initialise(graph, 2), "file", {}};
+  EXPECT_THAT(refusal(graph, {{{"stray", Tensor(DType::kF32, {2})}}, "file", {}}), Not(HasSubstr("model.backbone")));
+  TransferSource other{{}, "file", {}};
+  TransferSource folded{{}, "file", {}};
+  for (const auto& [name, tensor] : whole.tensors) {
+    const std::string trunk = "resnet_v1_50";
+    if (name.starts_with(trunk)) other.tensors.emplace("resnet_v1_101" + name.substr(trunk.size()), tensor);
+    if (name.find("/BatchNorm/") == std::string::npos) folded.tensors.emplace(name, tensor);
+  }
+  EXPECT_THAT(refusal(graph, other),
+              HasSubstr("its layers begin with resnet_v1_101, the network's with resnet_v1_50: set model.backbone"));
+  EXPECT_THAT(bad_input_message([&] { transfer(graph, initialise(graph, 1), {}, other, true); }),
+              HasSubstr("file: nothing in it fits the network; its layers begin with resnet_v1_101"));
+  EXPECT_THAT(refusal(graph, folded), HasSubstr("batch norm was folded"));
 }
 
 TEST(Transfer, JointsOfTheSameNameAreTakenWhenAsked) {
