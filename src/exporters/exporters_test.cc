@@ -106,8 +106,9 @@ TEST(Exporters, DamagedFilesAreRefused) {
   const NamedTensors weights = model::initialise(graph, 5);
   const std::string pb = encode_graphdef(graph, weights, {});
   EXPECT_THAT(bad_input_message([&] { parse_model(pb.substr(0, pb.size() / 2), ModelFormat::kGraphDef, "a.pb"); }),
-              HasSubstr("a.pb: not a TensorFlow GraphDef"));
-  EXPECT_THAT(bad_input_message([&] { parse_model("", ModelFormat::kOnnx, "a.onnx"); }), HasSubstr("without nodes"));
+              HasSubstr("not a TensorFlow GraphDef"));
+  EXPECT_THAT(bad_input_message([&] { parse_model("", ModelFormat::kOnnx, "a.onnx"); }),
+              HasSubstr("a.onnx: is an empty file"));
   EXPECT_THAT(bad_input_message([&] { guess_format("x.bin", "PK"); }), HasSubstr("neither"));
 }
 
@@ -211,6 +212,20 @@ TEST(Interpreter, StridedSlicesAndReductions) {
       run(Dialect::kTensorFlow, {"r", "Mean", {}, {"r"}, {{"keep_dims", int64_t{1}}}}, {x, {{1}, {0}}});
   EXPECT_THAT(mean.shape, ElementsAre(1, 3));
   EXPECT_THAT(mean.values, ElementsAre(1.5, 2.5, 3.5));
+}
+
+TEST(Interpreter, MatrixProducts) {
+  const OpNode node{"m", "MatMul", {}, {"m"}, {}};
+  const Array a{{2, 2, 3}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}};
+  const Array b{{3, 2}, {1, 0, 0, 1, 2, 3}};
+  const Computed by_rows = run(Dialect::kOnnx, node, {a, b});
+  EXPECT_THAT(by_rows.shape, ElementsAre(2, 2, 2));
+  EXPECT_THAT(by_rows.values, ElementsAre(4, 7, 13, 19, 22, 31, 31, 43));
+  const Array c{{2, 1, 2}, {1, 2, 3, 4}};
+  const Computed by_batch = run(Dialect::kOnnx, node, {c, a});
+  EXPECT_THAT(by_batch.shape, ElementsAre(2, 1, 3));
+  EXPECT_THAT(by_batch.values, ElementsAre(6, 9, 12, 54, 61, 68));
+  EXPECT_THROW(run(Dialect::kOnnx, node, {a, a}), Error);
 }
 
 TEST(Interpreter, HostileShapesAreRefused) {

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/file_kind.h"
 #include "exporters/op_graph.h"
 #include "tensorflow_graph.pb.h"
 
@@ -153,9 +154,13 @@ void add_node(const tf::NodeDef& node, OpGraph& graph, int64_t& repeated) {
 
 OpGraph parse_graphdef(std::string_view bytes, const std::string& source) {
   tf::GraphDef file;
-  if (bytes.size() > INT32_MAX || !file.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-    throw bad_input("{}: not a TensorFlow GraphDef, or damaged", source);
+  const bool is_read = bytes.size() <= INT32_MAX && file.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+  const std::string_view kind = file_kind(std::as_bytes(std::span(bytes)));
+  if ((!is_read || file.node().empty()) && !kind.empty()) {
+    throw bad_input("{}: is {}, expected a frozen TensorFlow graph", source, kind);
   }
+  if (!is_read)
+    throw bad_input("{}: {} bytes that are not a TensorFlow GraphDef, or a damaged one", source, bytes.size());
   if (file.node().empty()) throw bad_input("{}: a GraphDef without nodes; expected a frozen graph", source);
   OpGraph graph;
   graph.dialect = Dialect::kTensorFlow;

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "exporters/op_graph.h"
 #include "onnx_model.pb.h"
 
@@ -159,9 +160,12 @@ void add_node(const onnx::NodeProto& proto, OpGraph& graph, ExternalData& extern
 
 OpGraph parse_onnx(std::string_view bytes, const std::string& source) {
   onnx::ModelProto model;
-  if (bytes.size() > INT32_MAX || !model.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-    throw bad_input("{}: not an ONNX model, or damaged", source);
+  const bool is_read = bytes.size() <= INT32_MAX && model.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+  const std::string_view kind = file_kind(std::as_bytes(std::span(bytes)));
+  if ((!is_read || model.graph().node().empty()) && !kind.empty()) {
+    throw bad_input("{}: is {}, expected an ONNX model", source, kind);
   }
+  if (!is_read) throw bad_input("{}: {} bytes that are not an ONNX model, or a damaged one", source, bytes.size());
   if (model.graph().node().empty()) throw bad_input("{}: an ONNX model without nodes", source);
   ExternalData external(std::filesystem::path(source).parent_path());
   OpGraph graph;

@@ -72,6 +72,39 @@ double largest(std::span<const double> values) {
   return values.empty() ? -HUGE_VAL : *std::max_element(values.begin(), values.end());
 }
 
+// [..., M, K] times [..., K, N], the axes before them broadcast.
+size_t add_matrix_product(Steps& steps, size_t left, size_t right) {
+  Shape a = steps[left].shape;
+  Shape b = steps[right].shape;
+  if (a.size() < 2 || b.size() < 2 || a.back() != b[b.size() - 2]) {
+    throw bad_input("a matrix product of {} and {}", to_string(a), to_string(b));
+  }
+  const int64_t inner = a.back();
+  const int64_t columns = b.back();
+  if (inner > kMostElements / 2) throw bad_input("a matrix product over {} elements", inner);
+  // The first element of a row of the left and of a column of the right that element i of the result needs.
+  a.back() = 1;
+  b[b.size() - 2] = 1;
+  Step step;
+  step.shape = broadcast_shape(a, b);
+  step.inputs = {left, right};
+  const AffineIndex row = broadcast_index(a, step.shape);
+  AffineIndex column = broadcast_index(b, step.shape);
+  for (size_t d = 0; d + 2 < step.shape.size(); ++d) column.step[d] *= inner;
+  step.needs = [row, column, inner, columns](int64_t i, std::vector<Need>& needs) {
+    for (int64_t k = 0; k < inner; ++k) {
+      needs.push_back({0, row(i) * inner + k});
+      needs.push_back({1, column(i) + k * columns});
+    }
+  };
+  step.combine = [](std::span<const double> values) {
+    double result = 0;
+    for (size_t k = 0; k < values.size(); k += 2) result += values[k] * values[k + 1];
+    return result;
+  };
+  return steps.add(std::move(step));
+}
+
 size_t add_softmax(Steps& steps, size_t in, int64_t axis) {
   const size_t top = add_reduction(steps, in, {axis}, true, largest);
   const size_t raised = add_binary(steps, in, top, [](double a, double b) { return std::exp(a - b); });
@@ -123,6 +156,7 @@ std::optional<std::vector<size_t>> add_arithmetic(const OpNode& node, Dialect di
   if (const auto found = unaries().find(node.op); found != unaries().end()) {
     return {{add_unary(steps, required(in, 0), found->second)}};
   }
+  if (node.op == "MatMul" && onnx) return {{add_matrix_product(steps, required(in, 0), required(in, 1))}};
   if (node.op == "Softmax") return {{add_softmax(steps, required(in, 0), onnx ? node.integer("axis", -1) : -1)}};
   const bool is_mean = node.op == "Mean" || node.op == "ReduceMean";
   if (is_mean || node.op == "Sum" || node.op == "ReduceSum") {

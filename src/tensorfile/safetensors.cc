@@ -10,6 +10,7 @@
 #include "base/crc32c.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "tensorfile/safetensors_header.h"
 
 namespace posefix::tensorfile {
@@ -171,10 +172,13 @@ std::string header_text(std::vector<SafeTensorsEntry> entries, const std::map<st
 
 SafeTensors parse_safetensors(std::span<const std::byte> bytes, const std::string& name,
                               const std::shared_ptr<const void>& owner) {
-  if (bytes.size() < 8) throw bad_input("{}: {} bytes, expected a safetensors file", name, bytes.size());
   uint64_t header_bytes = 0;
-  std::memcpy(&header_bytes, bytes.data(), 8);
-  if (header_bytes > bytes.size() - 8) {
+  if (bytes.size() >= 8) std::memcpy(&header_bytes, bytes.data(), 8);
+  if (bytes.size() < 8 || header_bytes > bytes.size() - 8) {
+    const std::string_view kind = file_kind(bytes);
+    if (!kind.empty()) {
+      throw bad_input("{}: is {}, expected a safetensors file, as posefix's snapshots are", name, kind);
+    }
     throw bad_input(
         "{}: header length {} at byte 0 passes the end of the file ({} bytes); truncated or not safetensors", name,
         header_bytes, bytes.size());
@@ -193,7 +197,9 @@ SafeTensors parse_safetensors(std::span<const std::byte> bytes, const std::strin
 SafeTensors read_safetensors(const std::filesystem::path& path) {
   if (path.extension() == ".json") return read_index(path);
   const std::shared_ptr<const MappedFile> file = MappedFile::open(path);
-  return parse_safetensors(file->bytes(), path.string(), file);
+  SafeTensors result = parse_safetensors(file->bytes(), path.string(), file);
+  file->forget_pages();  // what the checksum read
+  return result;
 }
 
 void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,

@@ -6,6 +6,7 @@
 
 #include "base/crc32c.h"
 #include "base/error.h"
+#include "base/file_kind.h"
 #include "tensorfile/wire.h"
 
 namespace posefix::tensorfile {
@@ -60,15 +61,14 @@ Table::Table(std::span<const std::byte> bytes, const std::string& name) : bytes_
         "{}: {} bytes from byte 0, shorter than the {} bytes of a table's footer; truncated or no checkpoint", name,
         bytes.size(), kFooterBytes);
   }
+  const std::string_view kind = file_kind(bytes);
   const std::string_view footer = as_text(bytes.last(kFooterBytes));
   const size_t footer_at = bytes.size() - kFooterBytes;
   uint64_t magic = 0;
   std::memcpy(&magic, footer.data() + 40, sizeof(magic));
   if (magic != kMagic) {
-    throw bad_input(
-        "{}: magic number at byte {} is {:016x}, expected {:016x}; the file is truncated or no TensorFlow "
-        "checkpoint",
-        name, footer_at + 40, magic, kMagic);
+    throw bad_input("{}: magic number at byte {} is {:016x}, expected {:016x}; the file is {}", name, footer_at + 40,
+                    magic, kMagic, kind.empty() ? "truncated or no TensorFlow checkpoint" : kind);
   }
   BlockHandle index;
   try {

@@ -49,6 +49,34 @@ class FormatsCommand : public ::testing::Test {
   std::string log_;
 };
 
+TEST_F(FormatsCommand, AFileOfAnotherKindIsCalledWhatItIs) {
+  const std::string jpeg = std::string("\xFF\xD8\xFF\xE0", 4) + std::string(100, 'x');
+  ASSERT_EQ(run({"export", file("model.safetensors"), "--format", "tf-v1", "--out", file("model.ckpt")}), 0) << log_;
+  const std::string checkpoint = read_file(file("model.ckpt"));
+  struct Wrong {
+    std::string name, bytes, kind;
+  };
+  for (const auto& [name, bytes, kind] :
+       {Wrong{"a.jpg", jpeg, "a JPEG picture"}, Wrong{"a.safetensors", jpeg, "a JPEG picture"},
+        Wrong{"a.onnx", jpeg, "a JPEG picture"}, Wrong{"a.pb", jpeg, "a JPEG picture"},
+        Wrong{"empty.onnx", "", "an empty file"}, Wrong{"empty.safetensors", "", "an empty file"},
+        Wrong{"net.pth", "PK\x03\x04" + std::string(200, '\1'), "a ZIP archive"},
+        Wrong{"model.yml", "model: {width: 1/16}\n", "a text"},
+        Wrong{"wrong.onnx", checkpoint, "a TensorFlow checkpoint"},
+        Wrong{"model.ckpt", checkpoint, "a TensorFlow checkpoint"}}) {
+    SCOPED_TRACE(name);
+    write_file_atomically(folder_ / name, bytes);
+    EXPECT_EQ(run({"compile", file(name), "--out", file("out.plan")}), 2);
+    EXPECT_THAT(log_, AllOf(HasSubstr(file(name) + ": is " + kind), HasSubstr(", expected ")));
+    EXPECT_FALSE(fs::exists(file("out.plan")));
+  }
+  // What is looked for here is a checkpoint first of all.
+  write_file_atomically(folder_ / "net.pth", "PK\x03\x04" + std::string(200, '\1'));
+  EXPECT_EQ(init_from("net.pth"), 2);
+  EXPECT_THAT(log_, HasSubstr("the file is a ZIP archive"));
+  EXPECT_FALSE(fs::exists(file("fresh.safetensors")));
+}
+
 TEST_F(FormatsCommand, AHalfPrecisionSnapshotIsUsedLikeAnyOther) {
   for (const std::string precision : {"bf16", "f16"}) {
     SCOPED_TRACE(precision);
