@@ -11,10 +11,13 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <map>
+#include <mutex>
 #include <vector>
 
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "base/mapped_pages.h"
 #include "base/spelling.h"
 
 namespace posefix {
@@ -36,6 +39,17 @@ class FileDescriptor {
 
 // Instead of a file's name.
 constexpr const char* kStandardStream = "-";
+
+// Where files are mapped now: begin to size. Known to all, so that whoever holds a part of one needs no more than its
+// bytes to give its pages back.
+struct Mappings {
+  std::mutex mutex;
+  std::map<const std::byte*, size_t> sizes;
+};
+Mappings& mappings() {
+  static Mappings all;
+  return all;
+}
 
 std::string reason(int error) { return std::strerror(error); }
 
@@ -93,16 +107,36 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& 
     void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
     if (address == MAP_FAILED) throw failed("{}: cannot map: {}", path.string(), reason(errno));
     file->bytes_ = {static_cast<const std::byte*>(address), size};
+    Mappings& all = mappings();
+    const std::lock_guard<std::mutex> lock(all.mutex);
+    all.sizes.emplace(file->bytes_.data(), size);
   }
   return file;
 }
 
 MappedFile::~MappedFile() {
-  if (piped_.empty() && !bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  if (!piped_.empty() || bytes_.empty()) return;
+  Mappings& all = mappings();
+  const std::lock_guard<std::mutex> lock(all.mutex);
+  all.sizes.erase(bytes_.data());
+  ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
-void MappedFile::forget_pages() const {
-  if (piped_.empty() && !bytes_.empty()) ::madvise(const_cast<std::byte*>(bytes_.data()), bytes_.size(), MADV_DONTNEED);
+void MappedFile::forget_pages() const { release_pages(bytes_); }
+
+void release_pages(std::span<const std::byte> bytes) {
+  if (bytes.empty()) return;
+  Mappings& all = mappings();
+  const std::lock_guard<std::mutex> lock(all.mutex);
+  auto mapping = all.sizes.upper_bound(bytes.data());
+  if (mapping == all.sizes.begin()) return;
+  --mapping;
+  const auto offset = static_cast<size_t>(bytes.data() - mapping->first);
+  if (offset >= mapping->second) return;
+  PFX_CHECK(bytes.size() <= mapping->second - offset);
+  static const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  const size_t begin = offset / page * page;
+  ::madvise(const_cast<std::byte*>(mapping->first) + begin, offset + bytes.size() - begin, MADV_DONTNEED);
 }
 
 std::string read_file(const std::filesystem::path& path) { return std::string(MappedFile::open(path)->text()); }

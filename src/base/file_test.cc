@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/mapped_pages.h"
 #include "base/spelling.h"
 #include "base/testing/bad_input_message.h"
 #include "base/testing/temporary_folder.h"
@@ -73,6 +74,21 @@ TEST_F(FileTest, AnOutputThatCannotBeWrittenIsRefusedBeforehand) {
 TEST_F(FileTest, AnEmptyFileMapsToAnEmptySpan) {
   write_file_atomically(folder_ / "empty", "");
   EXPECT_TRUE(MappedFile::open(folder_ / "empty")->bytes().empty());
+}
+
+TEST_F(FileTest, PagesOfAMappedFileComeBackAndOtherMemoryStays) {
+  std::string text(10000, 'a');
+  text += "end";
+  write_file_atomically(folder_ / "mapped", text);
+  const auto file = MappedFile::open(folder_ / "mapped");
+  ASSERT_EQ(file->text(), text);
+  release_pages(file->bytes().subspan(5000, 100));
+  release_pages(file->bytes());
+  EXPECT_EQ(file->text(), text);
+  const std::string own = text;
+  release_pages(std::as_bytes(std::span(own)));
+  release_pages({});
+  EXPECT_EQ(own, text);
 }
 
 TEST(Spelling, DistanceAndNearest) {

@@ -217,7 +217,7 @@ TEST(Compile, NamesWhatIsAvailable) {
 
 TEST(Passes, EachKeepsTheGraphValidAndShrinksIt) {
   const Fixture fixture(16);
-  Module module{fixture.graph, fixture.weights};
+  Module module{fixture.graph, {fixture.weights.begin(), fixture.weights.end()}};
   for (const GraphPass& pass : graph_passes()) {
     SCOPED_TRACE(std::string(pass.name));
     Module after = pass.run(module);

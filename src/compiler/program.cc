@@ -1,7 +1,6 @@
 #include "compiler/program.h"
 
 #include <cmath>
-#include <cstring>
 #include <map>
 
 #include "base/error.h"
@@ -153,11 +152,13 @@ class Lowering {
   // A batch norm or bias that no convolution could take.
   void lower_affine(NodeId id) {
     const Node& node = graph_.node(id);
-    std::vector<std::span<const float>> values;
+    std::vector<Tensor> tensors;
     for (size_t k = 1; k < node.inputs.size(); ++k) {
       if (graph_.node(node.inputs[k]).op != Op::kWeight) unsupported(node, "its parameters are computed values");
-      values.push_back(module_.weights.at(graph_.node(node.inputs[k]).name).f32());
+      tensors.push_back(module_.weights.at(graph_.node(node.inputs[k]).name).values());
     }
+    std::vector<std::span<const float>> values;
+    for (const Tensor& tensor : tensors) values.push_back(tensor.f32());
     Tensor scale(DType::kF32, {static_cast<int64_t>(values[0].size())});
     Tensor shift(DType::kF32, scale.shape());
     for (size_t c = 0; c < values[0].size(); ++c) {
@@ -248,10 +249,10 @@ int32_t Program::add_tensor(const std::string& name, int64_t height, int64_t wid
   return static_cast<int32_t>(plan.tensors.size() - 1);
 }
 
-int32_t Program::add_weight(const std::string& name, Tensor value) {
-  plan.weight_infos.push_back({name, value.dtype(), value.shape(), 0, value.bytes().size()});
-  weights.push_back(std::move(value));
-  return static_cast<int32_t>(weights.size() - 1);
+int32_t Program::add_weight(const std::string& name, plan::Weight value) {
+  plan.weight_infos.push_back({name, value.dtype(), value.shape(), 0, value.byte_count()});
+  plan.weights.push_back(std::move(value));
+  return static_cast<int32_t>(plan.weights.size() - 1);
 }
 
 Program lower(const Module& module) { return Lowering(module).run(); }
@@ -262,17 +263,6 @@ std::shared_ptr<const plan::Plan> pack(Program program) {
     info.offset = size;
     size = (size + info.bytes + 63) / 64 * 64;
   }
-  // 64-byte alignment of the data itself: the file has it, and so has this copy.
-  auto* memory = static_cast<std::byte*>(::operator new[](size, std::align_val_t{64}));
-  const std::shared_ptr<std::byte> owner(memory, [](std::byte* p) { ::operator delete[](p, std::align_val_t{64}); });
-  for (size_t i = 0; i < program.weights.size(); ++i) {
-    const auto bytes = program.weights[i].bytes();
-    std::byte* const begin = memory + program.plan.weight_infos[i].offset;
-    std::memcpy(begin, bytes.data(), bytes.size());
-    std::memset(begin + bytes.size(), 0, (64 - bytes.size() % 64) % 64);
-    program.weights[i] = Tensor();
-  }
-  program.plan.set_data({memory, size}, owner);
   const plan::Violation violation = plan::validate(program.plan);
   if (!violation.message.empty()) throw failed("the compiled plan is not valid: {}", violation.message);
   return std::make_shared<const plan::Plan>(std::move(program.plan));

@@ -1,4 +1,4 @@
-// A plan under construction: its steps with weights as tensors, before memory is planned and weights are laid out.
+// A plan under construction, before memory is planned and weights are laid out.
 #pragma once
 
 #include <memory>
@@ -11,11 +11,10 @@
 namespace posefix::compiler {
 
 struct Program {
-  plan::Plan plan;              // offsets and data still open
-  std::vector<Tensor> weights;  // of plan.weight_infos, one to one
+  plan::Plan plan;  // offsets still open
 
   int32_t add_tensor(const std::string& name, int64_t height, int64_t width, int64_t channels);
-  int32_t add_weight(const std::string& name, Tensor value);
+  int32_t add_weight(const std::string& name, plan::Weight value);
 };
 
 // Graph outputs "coords" (and "spread") become the decoding step; every other output is kept.

@@ -20,7 +20,7 @@ Rewriter::Rewriter(const Module& before) : before_(before), map_(before.graph.no
 
 bool Rewriter::is_private(NodeId old_id) const { return uses_.at(static_cast<size_t>(old_id)) == 1; }
 
-const Tensor& Rewriter::weight(NodeId old_id) const { return before_.weights.at(old_node(old_id).name); }
+Tensor Rewriter::weight(NodeId old_id) const { return before_.weights.at(old_node(old_id).name).values(); }
 
 NodeId Rewriter::mapped(NodeId old_id) const {
   const NodeId fresh = map_.at(static_cast<size_t>(old_id));
@@ -48,7 +48,7 @@ void Rewriter::replace(NodeId old_id, Op op, std::vector<NodeId> fresh_inputs, c
 
 void Rewriter::forward(NodeId old_id, NodeId fresh_id) { map_.at(static_cast<size_t>(old_id)) = fresh_id; }
 
-NodeId Rewriter::add_weight(const std::string& name, Tensor value) {
+NodeId Rewriter::add_weight(const std::string& name, plan::Weight value) {
   const NodeId id = after_.graph.add_weight(name, value.shape());
   after_.weights[name] = std::move(value);
   return id;

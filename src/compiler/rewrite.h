@@ -5,16 +5,18 @@
 // finish() drops what no output needs any more.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
 #include "graph/graph.h"
+#include "plan/weight.h"
 
 namespace posefix::compiler {
 
 struct Module {
   graph::Graph graph;
-  NamedTensors weights;
+  std::map<std::string, plan::Weight> weights;
 };
 
 class Rewriter {
@@ -25,7 +27,7 @@ class Rewriter {
   size_t size() const { return before_.graph.nodes().size(); }
   // True if exactly one node reads the value and it is no output: then it may disappear.
   bool is_private(graph::NodeId old_id) const;
-  const Tensor& weight(graph::NodeId old_id) const;
+  Tensor weight(graph::NodeId old_id) const;
 
   // The fresh node that stands for an old one.
   graph::NodeId mapped(graph::NodeId old_id) const;
@@ -35,7 +37,7 @@ class Rewriter {
                const graph::Attributes& attrs);
   // The old node's value is the fresh node's from now on.
   void forward(graph::NodeId old_id, graph::NodeId fresh_id);
-  graph::NodeId add_weight(const std::string& name, Tensor value);
+  graph::NodeId add_weight(const std::string& name, plan::Weight value);
 
   Module finish();
 

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
+#include "plan/plan_layout.h"
 
 namespace posefix::plan {
 
@@ -42,24 +42,12 @@ const Tuning* tuning_for(const Plan& plan, int64_t max_batch) {
   return &plan.tunings.back();
 }
 
-void Plan::set_data(std::span<const std::byte> data, std::shared_ptr<const void> owner) {
-  data_ = data;
-  owner_ = std::move(owner);
-}
-
-std::span<const std::byte> Plan::bytes(int32_t weight) const {
-  const WeightInfo& info = weight_infos.at(static_cast<size_t>(weight));
-  return data_.subspan(info.offset, info.bytes);
-}
-
-std::span<const float> Plan::f32(int32_t weight) const {
-  PFX_CHECK(weight_infos.at(static_cast<size_t>(weight)).dtype == DType::kF32);
-  const std::span<const std::byte> all = bytes(weight);
-  return {reinterpret_cast<const float*>(all.data()), all.size() / sizeof(float)};
+uint64_t Plan::data_bytes() const {
+  return weight_infos.empty() ? 0 : align_up(weight_infos.back().offset + weight_infos.back().bytes);
 }
 
 void Plan::release_pages() const {
-  if (pages_) pages_->forget();
+  for (const Weight& weight : weights) weight.release_pages();
 }
 
 }  // namespace posefix::plan

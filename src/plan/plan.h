@@ -1,8 +1,8 @@
 // An offline model: a list of steps over one arena, with its weights and what it was made from.
 //
 // Invariants (validate() checks them; write_plan and read_plan call it): steps stand in execution order and read only
-// tensors that earlier steps wrote; every tensor lies within the arena; weights lie within the data section; shapes
-// fit their op. Sizes are per person: with B persons a tensor lies at B * offset and takes B * bytes.
+// tensors that earlier steps wrote; every tensor lies within the arena; weights lie one after the other in the data
+// section; shapes fit their op. Sizes are per person: with B persons a tensor lies at B * offset and takes B * bytes.
 // Non-goals: control flow, training, anything that graph/ knows (names are for messages only).
 //
 // Precision int8: a convolution whose weights are i8 reads i8 or u8 and sums whole numbers; value = scale * stored on
@@ -22,6 +22,7 @@
 
 #include "base/tensor.h"
 #include "plan/choice.h"
+#include "plan/weight.h"
 
 namespace posefix::plan {
 
@@ -110,32 +111,16 @@ class Plan {
   Metadata metadata;
   std::vector<TensorInfo> tensors;
   std::vector<WeightInfo> weight_infos;
+  std::vector<Weight> weights;  // of weight_infos, one to one
   std::vector<Step> steps;
   std::vector<KeptTensor> kept;
   std::vector<Tuning> tunings;  // by rising batch; they hold on the CPU of metadata.cpu_features alone
   uint64_t arena_bytes = 0;     // per person
 
-  // The data section; borrows memory that `owner` keeps alive.
-  void set_data(std::span<const std::byte> data, std::shared_ptr<const void> owner);
-  // Called by release_pages() for a plan that lies in a mapped file.
-  void set_pages(std::shared_ptr<const class PageOwner> pages) { pages_ = std::move(pages); }
-  std::span<const std::byte> data() const { return data_; }
-  std::span<const std::byte> bytes(int32_t weight) const;
-  std::span<const float> f32(int32_t weight) const;  // PFX_CHECK that it is f32
-  // Lets the operating system take back the memory behind data() (mapped plans; no effect on others). Reading the
-  // weights again reads the file again.
+  uint64_t data_bytes() const;  // of the data section
+  Tensor values(int32_t weight) const { return weights.at(static_cast<size_t>(weight)).values(); }
+  // Lets the operating system take back the memory behind weights of a mapped file.
   void release_pages() const;
-
- private:
-  std::span<const std::byte> data_;
-  std::shared_ptr<const void> owner_;
-  std::shared_ptr<const PageOwner> pages_;
-};
-
-class PageOwner {
- public:
-  virtual ~PageOwner() = default;
-  virtual void forget() const = 0;
 };
 
 // Where validate() stands, so that a reader can add the byte offset of the record. A tuning is a record and so is each

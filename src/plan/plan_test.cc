@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 
@@ -46,11 +45,25 @@ std::shared_ptr<Plan> small_plan() {
   decode.inputs = {1};
   plan->steps = {image, conv, decode};
   plan->kept = {{"logits", 1}};
-  const auto data = std::make_shared<std::vector<std::byte>>(128);
-  const float values[] = {1, 2, 3, 4, 5, 6};
-  std::memcpy(data->data(), values, sizeof values);
-  plan->set_data(*data, data);
+  const std::vector<float> values{1, 2, 3, 4, 5, 6};
+  plan->weights = {Tensor::from_f32({1, 1, 3, 2}, values), Tensor(DType::kF32, {2})};
   return plan;
+}
+
+TEST(Weight, FactorsApplyToTheOutputChannelsOfTheLayout) {
+  const Tensor stored = Tensor::from_f32({1, 1, 2, 3}, std::vector<float>{1, 2, 3, 4, 5, 6});
+  EXPECT_THAT(Weight(stored).values().f32(), testing::ElementsAre(1, 2, 3, 4, 5, 6));
+  EXPECT_THAT(Weight(stored, {1, 10, 100}, 1).values().f32(), testing::ElementsAre(1, 20, 300, 4, 50, 600));
+  EXPECT_THAT(Weight(stored, {1, 10}, 3).values().f32(), testing::ElementsAre(1, 2, 3, 40, 50, 60));
+}
+
+// What is written of such a weight are its values.
+TEST(Weight, FactorsAreGoneFromTheFile) {
+  const auto plan = small_plan();
+  plan->weights[0] = Weight(plan->values(0), {2, 3}, 1);
+  const auto plain = small_plan();
+  plain->weights[0] = Tensor::from_f32({1, 1, 3, 2}, std::vector<float>{2, 6, 6, 12, 10, 18});
+  EXPECT_EQ(encode_plan(*plan), encode_plan(*plain));
 }
 
 class PlanFile : public testing::Test {
@@ -86,10 +99,10 @@ TEST_F(PlanFile, ReadsBackWhatWasWritten) {
   const auto read = read_plan(path_);
   EXPECT_EQ(encode_plan(*read), encode_plan(*plan));
   EXPECT_EQ(read->metadata.config_yaml, plan->metadata.config_yaml);
-  EXPECT_EQ(read->f32(0)[5], 6);
+  EXPECT_EQ(read->values(0).f32()[5], 6);
   read->release_pages();
-  EXPECT_EQ(read->f32(0)[5], 6) << "pages come back when they are read again";
-  EXPECT_EQ(reinterpret_cast<uintptr_t>(read->data().data()) % 64, 0U);
+  EXPECT_EQ(read->values(0).f32()[5], 6) << "pages come back when they are read again";
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(read->values(1).bytes().data()) % 64, 0U);
   EXPECT_EQ(to_text(*read), to_text(*plan));
 }
 
@@ -215,7 +228,8 @@ TEST(Validate, NamesTheFirstBrokenInvariant) {
   EXPECT_THAT(broken([](Plan& p) { p.tensors[1].offset = ~uint64_t{63}; }), HasSubstr("leaves the arena"));
   EXPECT_THAT(broken([](Plan& p) { p.tensors[0].bytes = 64; }), HasSubstr("its shape needs"));
   EXPECT_THAT(broken([](Plan& p) { p.tensors[0].height = int64_t{1} << 40; }), HasSubstr("tensor 'image'"));
-  EXPECT_THAT(broken([](Plan& p) { p.weight_infos[0].offset = 128; }), HasSubstr("leaves the data section"));
+  EXPECT_THAT(broken([](Plan& p) { p.weight_infos[0].offset = 128; }), HasSubstr("lies at 128, expected 0"));
+  EXPECT_THAT(broken([](Plan& p) { p.weight_infos[1].offset = 0; }), HasSubstr("lies at 0, expected 64"));
   EXPECT_THAT(broken([](Plan& p) { p.weight_infos[0].shape = {1, 1, 4, 2}; }), HasSubstr("its shape needs"));
   EXPECT_THAT(broken([](Plan& p) { p.weight_infos[1].shape = {65536, 65536, 65536, 65536}; }), HasSubstr("too large"));
   EXPECT_THAT(broken([](Plan& p) { p.steps[1].inputs = {7}; }), HasSubstr("tensor id 7"));
@@ -238,6 +252,7 @@ std::shared_ptr<Plan> small_int8_plan() {
   plan->arena_bytes += 128;
   plan->tensors.push_back({"image/int8", 8, 4, 3, DType::kU8, 2.0F, 2560, 128});
   plan->weight_infos = {{"w", DType::kI8, {1, 1, 3, 2}, 0, 6}, {"s", DType::kF32, {2}, 64, 8}};
+  plan->weights[0] = Tensor(DType::kI8, {1, 1, 3, 2});
   Step convert;
   convert.op = Op::kConvert;
   convert.name = "image/int8";

@@ -306,14 +306,18 @@ std::vector<Extent> read_table(const std::string& file, std::span<const std::byt
   return extents;
 }
 
-class MappedPages : public PageOwner {
- public:
-  explicit MappedPages(std::shared_ptr<const MappedFile> file) : file_(std::move(file)) {}
-  void forget() const override { file_->forget_pages(); }
-
- private:
-  std::shared_ptr<const MappedFile> file_;
-};
+// Weights as views of the file; their places were checked, but for where the section ends.
+std::vector<Weight> borrow_weights(const Plan& plan, const std::shared_ptr<const MappedFile>& file, Extent data) {
+  if (plan.data_bytes() != data.size) {
+    throw bad_input("{}: offset {}: the weights take {} bytes, the data section has {}; compile the model again",
+                    file->path().string(), data.offset, plan.data_bytes(), data.size);
+  }
+  std::vector<Weight> weights;
+  for (const WeightInfo& w : plan.weight_infos) {
+    weights.emplace_back(Tensor(w.dtype, w.shape, file->bytes().subspan(data.offset + w.offset, w.bytes), file));
+  }
+  return weights;
+}
 
 }  // namespace
 
@@ -335,13 +339,11 @@ std::shared_ptr<const Plan> read_plan(const std::filesystem::path& path) {
   read_weights(decoder(Section::kWeights), *plan, offsets);
   read_steps(decoder(Section::kSteps), *plan, offsets);
   if (extents.size() == kTunedSections) read_tunings(decoder(Section::kTuning), *plan, offsets);
-  const Extent& data = extents[kSections - 1];
-  plan->set_data(bytes.subspan(data.offset, data.size), file);
-  plan->set_pages(std::make_shared<MappedPages>(file));
   const Violation violation = validate(*plan);
   if (!violation.message.empty()) {
     throw bad_input("{}: offset {}: {}; compile the model again", name, offsets.of(violation), violation.message);
   }
+  plan->weights = borrow_weights(*plan, file, extents[kSections - 1]);
   return plan;
 }
 

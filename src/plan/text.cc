@@ -20,7 +20,7 @@ std::string to_text(const Plan& plan) {
   std::string text = fmt::format(
       "plan for {} in {}: crops {}x{}, {} joints; {} steps, {:.1f} MB of weights, arena {:.1f} MB per person\n",
       m.target, m.precision, m.height, m.width, m.joints, plan.steps.size(),
-      static_cast<double>(plan.data().size()) * 1e-6, static_cast<double>(plan.arena_bytes) * 1e-6);
+      static_cast<double>(plan.data_bytes()) * 1e-6, static_cast<double>(plan.arena_bytes) * 1e-6);
   for (size_t i = 0; i < plan.steps.size(); ++i) {
     const Step& s = plan.steps[i];
     text += fmt::format("{:4} {} {}({}) -> %{} {}", i, s.name, op_name(s.op), fmt::join(s.inputs, ","), s.output,

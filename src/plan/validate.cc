@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "plan/plan.h"
+#include "plan/plan_layout.h"
 
 namespace posefix::plan {
 namespace {
@@ -49,7 +50,7 @@ Text check_tensor(const TensorInfo& t, uint64_t arena_bytes, const std::string& 
   return "";
 }
 
-Text check_weight(const WeightInfo& w, uint64_t data_bytes) {
+Text check_weight(const WeightInfo& w, uint64_t expected_offset) {
   if (w.shape.empty() || w.shape.size() > 4) return fmt::format("weight '{}' has rank {}", w.name, w.shape.size());
   uint64_t count = 1;
   for (const int64_t dim : w.shape) {
@@ -61,10 +62,9 @@ Text check_weight(const WeightInfo& w, uint64_t data_bytes) {
   if (dtype_size(w.dtype) == 0) return fmt::format("weight '{}' holds {}", w.name, dtype_name(w.dtype));
   const uint64_t bytes = count * dtype_size(w.dtype);
   if (w.bytes != bytes) return fmt::format("weight '{}' has {} bytes, its shape needs {}", w.name, w.bytes, bytes);
-  if (w.offset % 64 != 0) return fmt::format("weight '{}' lies at {}, expected a multiple of 64", w.name, w.offset);
-  if (w.offset > data_bytes || w.bytes > data_bytes - w.offset) {
-    return fmt::format("weight '{}' at {} with {} bytes leaves the data section of {}", w.name, w.offset, w.bytes,
-                       data_bytes);
+  if (w.offset != expected_offset) {
+    return fmt::format("weight '{}' lies at {}, expected {}, where the one before it ends", w.name, w.offset,
+                       expected_offset);
   }
   return "";
 }
@@ -361,8 +361,10 @@ Violation validate(const Plan& plan) {
     Text text = check_tensor(plan.tensors[i], plan.arena_bytes, plan.metadata.precision);
     if (!text.empty()) return {RecordKind::kTensor, i, std::move(text)};
   }
+  uint64_t data_end = 0;
   for (size_t i = 0; i < plan.weight_infos.size(); ++i) {
-    Text text = check_weight(plan.weight_infos[i], plan.data().size());
+    Text text = check_weight(plan.weight_infos[i], data_end);
+    data_end = align_up(data_end + plan.weight_infos[i].bytes);
     if (!text.empty()) return {RecordKind::kWeight, i, std::move(text)};
   }
   std::vector<bool> written(plan.tensors.size(), false);

@@ -114,11 +114,29 @@ Encoder encode_tunings(const Plan& plan) {
   return out;
 }
 
+constexpr std::array<std::byte, kAlignment> kZeros{};
+
+// The data section, weight by weight.
+template <typename Sink>
+void emit_data(const Plan& plan, const Sink& sink) {
+  for (const Weight& weight : plan.weights) {
+    const Tensor values = weight.values();
+    sink(values.bytes());
+    sink(std::span(kZeros).first(align_up(values.bytes().size()) - values.bytes().size()));
+    weight.release_pages();
+  }
+}
+
 struct Layout {
   std::array<Encoder, kTunedSections - 1> tables;  // all but the weights
-  std::vector<std::span<const std::byte>> sections;
-  std::vector<uint64_t> offsets;
+  std::vector<uint64_t> offsets;                   // of the sections, in the file's order
+  std::vector<uint64_t> sizes;
   Encoder header;
+
+  // The table of a section that is not the weights'.
+  const std::vector<std::byte>& table(size_t section) const {
+    return tables[section < kSections ? section : section - 1].bytes();
+  }
 };
 
 Layout lay_out(const Plan& plan) {
@@ -127,14 +145,20 @@ Layout lay_out(const Plan& plan) {
   Layout layout;
   layout.tables = {encode_metadata(plan), encode_tensors(plan), encode_weights(plan), encode_steps(plan),
                    encode_tunings(plan)};
-  for (size_t i = 0; i + 1 < kSections; ++i) layout.sections.emplace_back(layout.tables[i].bytes());
-  layout.sections.push_back(plan.data());
-  if (!plan.tunings.empty()) layout.sections.emplace_back(layout.tables.back().bytes());
-  const size_t count = layout.sections.size();
+  const size_t count = plan.tunings.empty() ? kSections : kTunedSections;
+  layout.sizes.resize(count);
+  std::vector<uint32_t> checksums(count);
   uint64_t end = header_bytes(count);
-  for (const std::span<const std::byte> section : layout.sections) {
+  for (size_t i = 0; i < count; ++i) {
+    if (i + 1 == kSections) {
+      layout.sizes[i] = plan.data_bytes();
+      emit_data(plan, [&](std::span<const std::byte> bytes) { checksums[i] = crc32c(bytes, checksums[i]); });
+    } else {
+      layout.sizes[i] = layout.table(i).size();
+      checksums[i] = crc32c(layout.table(i));
+    }
     layout.offsets.push_back(align_up(end));
-    end = layout.offsets.back() + section.size();
+    end = layout.offsets.back() + layout.sizes[i];
   }
   const auto encode_header = [&](uint32_t checksum) {
     Encoder out;
@@ -146,9 +170,9 @@ Layout lay_out(const Plan& plan) {
     out.u32(0);
     for (size_t i = 0; i < count; ++i) {
       out.u32(i + 1);
-      out.u32(crc32c(layout.sections[i]));
+      out.u32(checksums[i]);
       out.put(layout.offsets[i]);
-      out.put(static_cast<uint64_t>(layout.sections[i].size()));
+      out.put(layout.sizes[i]);
       out.put(uint64_t{0});
     }
     return out;
@@ -158,29 +182,32 @@ Layout lay_out(const Plan& plan) {
 }
 
 template <typename Sink>
-void emit(const Layout& layout, const Sink& sink) {
-  constexpr std::array<std::byte, kAlignment> kZeros{};
+void emit(const Plan& plan, const Sink& sink) {
+  const Layout layout = lay_out(plan);
   sink(std::span<const std::byte>(layout.header.bytes()));
-  uint64_t position = header_bytes(layout.sections.size());
-  for (size_t i = 0; i < layout.sections.size(); ++i) {
+  uint64_t position = header_bytes(layout.offsets.size());
+  for (size_t i = 0; i < layout.offsets.size(); ++i) {
     sink(std::span(kZeros).first(layout.offsets[i] - position));
-    sink(layout.sections[i]);
-    position = layout.offsets[i] + layout.sections[i].size();
+    if (i + 1 == kSections) {
+      emit_data(plan, sink);
+    } else {
+      sink(std::span<const std::byte>(layout.table(i)));
+    }
+    position = layout.offsets[i] + layout.sizes[i];
   }
 }
 
 }  // namespace
 
 void write_plan(const std::filesystem::path& path, const Plan& plan) {
-  const Layout layout = lay_out(plan);
   AtomicFile file(path);
-  emit(layout, [&](std::span<const std::byte> bytes) { file.write(bytes); });
+  emit(plan, [&](std::span<const std::byte> bytes) { file.write(bytes); });
   file.commit();
 }
 
 std::vector<std::byte> encode_plan(const Plan& plan) {
   std::vector<std::byte> all;
-  emit(lay_out(plan), [&](std::span<const std::byte> bytes) { all.insert(all.end(), bytes.begin(), bytes.end()); });
+  emit(plan, [&](std::span<const std::byte> bytes) { all.insert(all.end(), bytes.begin(), bytes.end()); });
   return all;
 }
 

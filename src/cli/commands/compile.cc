@@ -59,7 +59,7 @@ void write_plan(Arguments& arguments) {
   plan::write_plan(arguments.out, *plan);
   std::fprintf(stderr, "%s: %zu steps for %s in %s, %.1f MB of weights, %.1f MB of working memory per person\n",
                arguments.out.c_str(), plan->steps.size(), plan->metadata.target.c_str(),
-               plan->metadata.precision.c_str(), static_cast<double>(plan->data().size()) * 1e-6,
+               plan->metadata.precision.c_str(), static_cast<double>(plan->data_bytes()) * 1e-6,
                static_cast<double>(plan->arena_bytes) * 1e-6);
 }
 

@@ -27,8 +27,8 @@ void shift_bias(Program& program, Step& step, const std::vector<float>& shift) {
   const std::span<float> values = bias.mutable_f32();
   std::copy(shift.begin(), shift.end(), values.begin());
   if (step.has_bias) {
-    const std::span<const float> old = program.weights[at(step.weights[1])].f32();
-    for (size_t c = 0; c < values.size(); ++c) values[c] += old[c];
+    const Tensor old = program.plan.values(step.weights[1]);
+    for (size_t c = 0; c < values.size(); ++c) values[c] += old.f32()[c];
   }
   const int32_t id = program.add_weight(step.name + "/bias", std::move(bias));
   if (step.has_bias) {
@@ -138,17 +138,17 @@ class Quantiser {
   }
 
   void drop_unused_weights() {
-    std::vector<int32_t> fresh(result_.weights.size(), -1);
+    std::vector<int32_t> fresh(result_.plan.weights.size(), -1);
     Program kept;
     for (Step& step : result_.plan.steps) {
       for (int32_t& id : step.weights) {
         if (fresh[at(id)] < 0) {
-          fresh[at(id)] = kept.add_weight(result_.plan.weight_infos[at(id)].name, result_.weights[at(id)]);
+          fresh[at(id)] = kept.add_weight(result_.plan.weight_infos[at(id)].name, result_.plan.weights[at(id)]);
         }
         id = fresh[at(id)];
       }
     }
-    result_.weights = std::move(kept.weights);
+    result_.plan.weights = std::move(kept.plan.weights);
     result_.plan.weight_infos = std::move(kept.plan.weight_infos);
   }
 
@@ -201,7 +201,7 @@ void set_range(TensorInfo& tensor, bool is_signed, double largest) {
 }
 
 void quantise_weights(Program& program, Step& step) {
-  const Tensor values = program.weights[at(step.weights[0])];
+  const Tensor values = program.plan.values(step.weights[0]);
   const Shape& shape = values.shape();
   const bool is_transposed = step.op == Op::kConvTranspose2d;
   const auto channels = static_cast<size_t>(is_transposed ? shape[2] : shape[3]);

@@ -24,10 +24,10 @@ void assign_bf16(Program& program) {
   for (const plan::Step& step : plan.steps) {
     if (step.op != plan::Op::kConv2d && step.op != plan::Op::kConvTranspose2d) continue;
     const auto weight = static_cast<size_t>(step.weights[0]);
-    if (program.weights[weight].dtype() == DType::kBF16) continue;
-    program.weights[weight] = tensorfile::narrowed(program.weights[weight], DType::kBF16);
+    if (plan.weights[weight].dtype() == DType::kBF16) continue;
+    plan.weights[weight] = tensorfile::narrowed(plan.weights[weight].values(), DType::kBF16);
     plan.weight_infos[weight].dtype = DType::kBF16;
-    plan.weight_infos[weight].bytes = program.weights[weight].bytes().size();
+    plan.weight_infos[weight].bytes = plan.weights[weight].byte_count();
   }
 }
 

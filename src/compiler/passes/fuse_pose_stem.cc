@@ -56,7 +56,7 @@ void fuse_pose_stem(Program& program) {
   const Shape& filter = plan.weight_infos[static_cast<size_t>(conv.weights[0])].shape;
   if (filter[0] > kLargestFilter || filter[1] > kLargestFilter) return;
   const auto weight_id = static_cast<size_t>(conv.weights[0]);
-  const Tensor whole = program.weights[weight_id];
+  const Tensor whole = plan.weights[weight_id].values();
   const plan::TensorInfo out = plan.tensors[static_cast<size_t>(conv.output)];
   const double sigma_px = assemble->sigma_px;
 

@@ -265,7 +265,9 @@ TEST(DumpPasses, OneFileForEveryPass) {
   CompileOptions options;
   options.precision = "bf16";
   options.dump_passes = folder;
-  compile(module.graph, module.weights, {}, options);
+  NamedTensors weights;
+  for (const auto& [name, weight] : module.weights) weights.emplace(name, weight.values());
+  compile(module.graph, std::move(weights), {}, options);
   std::vector<std::string> names;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) names.push_back(entry.path().filename());
   std::filesystem::remove_all(folder);

@@ -173,8 +173,9 @@ void NetworkBuilder::add_pose_stem(const Step& step) {
   const Value& v = set_value(step.output, preferred(step.output));
   const plan::Metadata& m = plan_.metadata;
   const Shape& w = plan_.weight_infos[static_cast<size_t>(step.weights[0])].shape;
-  network_.stems_.push_back(std::make_unique<PoseStem>(plan_.f32(step.weights[0]).data(), w[0], w[1], m.joints,
-                                                       step.stride, step.pads[0], step.pads[2], layout_of(v.desc)));
+  const Tensor weights = plan_.values(step.weights[0]);
+  network_.stems_.push_back(std::make_unique<PoseStem>(weights.f32().data(), w[0], w[1], m.joints, step.stride,
+                                                       step.pads[0], step.pads[2], layout_of(v.desc)));
   PoseStem* stem = network_.stems_.back().get();
   const Target y{v.data, info(step.output).dtype == DType::kBF16};
   finish(

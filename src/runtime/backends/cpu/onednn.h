@@ -82,6 +82,8 @@ class WeightStore {
   // Packed for own kernels: for Winograd's form, or of a 1x1 convolution if it is null.
   const void* packed(const blocked::Kernels& kernels, const blocked::Winograd* form, const ConvSpec& spec);
   bool has_packed(const blocked::Winograd* form, const ConvSpec& spec) const;
+  // Gives back what was only needed while weights were put into formats: to be called when a network is built.
+  void release();
   // [out,in,kh,kw] of a transposed convolution that has no phases here.
   dnnl::memory transposed_weights(int32_t id, const Desc& wanted);
 
@@ -91,9 +93,9 @@ class WeightStore {
   // Empty if oneDNN has none.
   ConvPrimitive primitive(const ConvSpec& spec, dnnl::algorithm algorithm, const Desc& source, const Desc& weights,
                           const Desc& destination) const;
-  Tensor source_values(const ConvSpec& spec, bool as_f32) const;
+  Tensor source_values(const ConvSpec& spec, bool as_f32);
   // [kh,kw,in,out] of the spec's convolution.
-  Tensor plain_values(const ConvSpec& spec, bool as_f32) const;
+  Tensor plain_values(const ConvSpec& spec, bool as_f32);
   dnnl::memory reordered(const Key& key, const dnnl::memory& plain, const Desc& wanted);
 
   std::shared_ptr<const plan::Plan> plan_;
@@ -101,6 +103,7 @@ class WeightStore {
   dnnl::stream stream_;
   std::multimap<Key, dnnl::memory> kept_;
   std::map<std::pair<Key, const blocked::Winograd*>, const void*> packed_;
+  std::pair<int32_t, Tensor> latest_{-1, {}};  // id and values: a transposed convolution's are needed once per phase
   BlockStore blocks_;
   std::mutex mutex_;
 };

@@ -79,7 +79,6 @@ class CpuSession : public Session {
     }
     const int64_t missing = network(max_batch_).missing_choices();
     if (missing > 0) info_.tuning_notice = fmt::format("{} of its tuned choices are not to be had here", missing);
-    plan_->release_pages();
   }
 
   const ModelInfo& info() const override { return info_; }
@@ -152,6 +151,7 @@ class CpuSession : public Session {
     try {
       const std::lock_guard<std::mutex> lock(shared_->weights.mutex());
       auto made = std::make_unique<Network>(*plan_, tuning_, batch, shared_->weights, shared_->engine, arena_.get());
+      shared_->weights.release();
       if (made->scratch_bytes() > scratch_bytes_) {
         scratch_ = cpu::allocate(made->scratch_bytes());
         scratch_bytes_ = made->scratch_bytes();

@@ -52,7 +52,8 @@ dnnl::primitive_attr WeightStore::attributes_of(const ConvSpec& spec) const {
   dnnl::post_ops post_ops;
   if (spec.is_whole) {
     std::vector<float> factors;
-    for (const float scale : plan_->f32(spec.scales)) factors.push_back(spec.in_scale * scale / spec.out_scale);
+    const Tensor scales = plan_->values(spec.scales);
+    for (const float scale : scales.f32()) factors.push_back(spec.in_scale * scale / spec.out_scale);
     attributes.set_output_scales(1 << 1, factors);
     if (spec.residual) post_ops.append_sum(spec.residual_scale / spec.out_scale, spec.residual_type);
   } else if (spec.residual) {
@@ -108,24 +109,25 @@ dnnl::memory WeightStore::reordered(const Key& key, const dnnl::memory& plain, c
 }
 
 // A plan in bf16 or int8 that runs in f32 is widened here: not every f32 format can be made out of them.
-Tensor WeightStore::source_values(const ConvSpec& spec, bool as_f32) const {
-  const plan::WeightInfo& info = plan_->weight_infos[static_cast<size_t>(spec.weights)];
-  Tensor borrowed(info.dtype, info.shape, plan_->bytes(spec.weights), plan_);
-  if (!as_f32) return borrowed;
-  if (info.dtype != DType::kI8) return borrowed.to_f32();
-  const std::span<const int8_t> stored = borrowed.as<int8_t>();
-  const std::span<const float> scales = plan_->f32(spec.scales);
+Tensor WeightStore::source_values(const ConvSpec& spec, bool as_f32) {
+  if (latest_.first != spec.weights) latest_ = {spec.weights, plan_->values(spec.weights)};
+  const Tensor& values = latest_.second;
+  if (!as_f32) return values;
+  if (values.dtype() != DType::kI8) return values.to_f32();
+  const std::span<const int8_t> stored = values.as<int8_t>();
+  const Tensor scale_values = plan_->values(spec.scales);
+  const std::span<const float> scales = scale_values.f32();
   // [kh,kw,in,out], or [kh,kw,out,in] of a transposed convolution's phases.
-  const auto repeat = static_cast<size_t>(spec.phase >= 0 ? info.shape[3] : 1);
-  Tensor wide(DType::kF32, info.shape);
-  const std::span<float> values = wide.mutable_f32();
+  const auto repeat = static_cast<size_t>(spec.phase >= 0 ? values.shape()[3] : 1);
+  Tensor wide(DType::kF32, values.shape());
+  const std::span<float> out = wide.mutable_f32();
   for (size_t i = 0; i < stored.size(); ++i) {
-    values[i] = static_cast<float>(stored[i]) * scales[i / repeat % scales.size()];
+    out[i] = static_cast<float>(stored[i]) * scales[i / repeat % scales.size()];
   }
   return wide;
 }
 
-Tensor WeightStore::plain_values(const ConvSpec& spec, bool as_f32) const {
+Tensor WeightStore::plain_values(const ConvSpec& spec, bool as_f32) {
   Tensor all = source_values(spec, as_f32);
   if (spec.phase < 0) return all;
   const size_t bytes = all.bytes().size() / 4;
@@ -158,7 +160,7 @@ dnnl::memory WeightStore::weights(const ConvSpec& spec, const Desc& wanted) {
                    type_of(values.dtype()), Tag::hwio);
   dnnl::memory memory =
       reordered(key, dnnl::memory(plain, engine_, const_cast<std::byte*>(values.bytes().data())), wanted);
-  plan_->release_pages();
+  plan_->weights[static_cast<size_t>(spec.weights)].release_pages();
   return memory;
 }
 
@@ -179,15 +181,17 @@ const void* WeightStore::packed(const blocked::Kernels& kernels, const blocked::
     blocked::pack_pointwise(kernels, spec.in_channels, spec.out_channels, plain.f32().data(),
                             static_cast<float*>(values));
   }
-  plan_->release_pages();
+  plan_->weights[static_cast<size_t>(spec.weights)].release_pages();
   return kept = values;
 }
 
 dnnl::memory WeightStore::bias(const ConvSpec& spec) {
   if (spec.bias < 0) return {};
   if (!spec.is_whole) return vector(spec.bias);
-  const std::span<const float> values = plan_->f32(spec.bias);
-  const std::span<const float> scales = plan_->f32(spec.scales);
+  const Tensor bias = plan_->values(spec.bias);
+  const Tensor weight_scales = plan_->values(spec.scales);
+  const std::span<const float> values = bias.f32();
+  const std::span<const float> scales = weight_scales.f32();
   dnnl::memory memory({{spec.out_channels}, Type::f32, Tag::a}, engine_);
   auto* sums = static_cast<float*>(memory.get_data_handle());
   for (size_t c = 0; c < values.size(); ++c) sums[c] = values[c] / (spec.in_scale * scales[c]);
@@ -198,7 +202,8 @@ dnnl::memory WeightStore::vector(int32_t id) {
   const Key key{id, -1};
   const auto kept = kept_.find(key);
   if (kept != kept_.end()) return kept->second;
-  const std::span<const float> values = plan_->f32(id);
+  const Tensor tensor = plan_->values(id);
+  const std::span<const float> values = tensor.f32();
   dnnl::memory memory({{static_cast<int64_t>(values.size())}, Type::f32, Tag::a}, engine_);
   std::memcpy(memory.get_data_handle(), values.data(), values.size_bytes());
   kept_.emplace(key, memory);
@@ -217,6 +222,11 @@ dnnl::memory WeightStore::transposed_weights(int32_t id, const Desc& wanted) {
   const Tensor values = source_values(spec, static_cast<Type>(wanted.data.data_type) == Type::f32);
   const Desc plain({s[2], s[3], s[0], s[1]}, type_of(values.dtype()), {s[3], 1, s[1] * s[2] * s[3], s[2] * s[3]});
   return reordered(key, dnnl::memory(plain, engine_, const_cast<std::byte*>(values.bytes().data())), wanted);
+}
+
+void WeightStore::release() {
+  latest_ = {-1, {}};
+  plan_->release_pages();
 }
 
 }  // namespace posefix::runtime::cpu

@@ -30,7 +30,7 @@ class ReferenceSession : public Session {
     bytes_per_float_ = precision == "int8" ? 1 : sizeof(float);
     arena_.resize(plan_->arena_bytes / bytes_per_float_ * static_cast<size_t>(max_batch_));
     allocate_rendered();
-    widen_weights();
+    take_weights();
   }
 
   const ModelInfo& info() const override { return info_; }
@@ -78,15 +78,17 @@ class ReferenceSession : public Session {
   }
 
   // i8 weights as the floats that the kernels read.
-  void widen_weights() {
-    widened_.resize(plan_->weight_infos.size());
-    for (size_t i = 0; i < widened_.size(); ++i) {
-      if (plan_->weight_infos[i].dtype != DType::kI8) continue;
-      const std::span<const std::byte> bytes = plan_->bytes(static_cast<int32_t>(i));
-      const std::span stored(reinterpret_cast<const int8_t*>(bytes.data()), bytes.size());
-      widened_[i].assign(stored.begin(), stored.end());
+  void take_weights() {
+    for (const plan::Weight& weight : plan_->weights) {
+      Tensor values = weight.values();
+      if (values.dtype() == DType::kI8) {
+        const std::span<const int8_t> stored = values.as<int8_t>();
+        values = Tensor::from_f32(values.shape(), std::vector<float>(stored.begin(), stored.end()));
+      }
+      weights_.push_back(std::move(values));
     }
   }
+  const float* weight(int32_t id) const { return weights_[static_cast<size_t>(id)].f32().data(); }
 
   void run_step(const Step& step, const CropBatch& input, const RefinedBatch& output) {
     switch (step.op) {
@@ -141,16 +143,15 @@ class ReferenceSession : public Session {
     c.transposed = step.op == Op::kConvTranspose2d;
     if (c.transposed) c.pad = {(w[0] - step.stride) / 2, (w[1] - step.stride) / 2};
     c.relu = step.relu;
-    const std::vector<float>& widened = widened_[static_cast<size_t>(step.weights[0])];
-    c.weights = widened.empty() ? plan_->f32(step.weights[0]).data() : widened.data();
+    c.weights = weight(step.weights[0]);
     const int32_t scales = plan::weight_scales(*plan_, step);
     if (scales >= 0) {
-      c.weight_scales = plan_->f32(scales).data();
+      c.weight_scales = weight(scales);
       c.in_scale = double{scale(step.inputs[0])};
     }
     if (step.has_residual) c.residual_scale = double{scale(step.inputs.back())};
     c.stored = stored(step.output);
-    c.bias = step.has_bias ? plan_->f32(step.weights[1]).data() : nullptr;
+    c.bias = step.has_bias ? weight(step.weights[1]) : nullptr;
     c.residual = step.has_residual ? data(step.inputs.back()) : nullptr;
     reference::convolve(c, x, data(step.output), pool_);
   }
@@ -193,8 +194,8 @@ class ReferenceSession : public Session {
     const float* x = data(step.inputs[0]);
     float* y = data(step.output);
     const float* second = step.op == Op::kAdd ? data(step.inputs[1]) : nullptr;
-    const float* scale = step.op == Op::kChannelAffine ? plan_->f32(step.weights[0]).data() : nullptr;
-    const float* shift = step.op == Op::kChannelAffine ? plan_->f32(step.weights[1]).data() : nullptr;
+    const float* scale = step.op == Op::kChannelAffine ? weight(step.weights[0]) : nullptr;
+    const float* shift = step.op == Op::kChannelAffine ? weight(step.weights[1]) : nullptr;
     for (int64_t i = 0; i < batch_ * map(step.output).size(); ++i) {
       double value = x[i];
       if (second != nullptr) value += second[i];
@@ -211,7 +212,7 @@ class ReferenceSession : public Session {
   int64_t batch_ = 0;
   size_t bytes_per_float_ = sizeof(float);  // of the plan's sizes
   std::vector<float> arena_;
-  std::vector<std::vector<float>> widened_;  // by weight id; empty: as in the plan
+  std::vector<Tensor> weights_;  // f32, by id
   std::vector<float> rendered_;
 };
 
