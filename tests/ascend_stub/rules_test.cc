@@ -6,6 +6,7 @@
 #include <cstring>
 #include <thread>
 
+#include "base/file.h"
 #include "base/testing/temporary_folder.h"
 #include "model_files.h"
 #include "runtime/backends/ascend/library.h"
@@ -309,10 +310,26 @@ TEST(AscendLibrary, NamesWhatIsMissing) {
   EXPECT_FALSE(broken.is_usable);
   ASSERT_EQ(broken.loaded.size(), 1U);
   EXPECT_EQ(broken.missing_symbols.front(), "aclInit");
+  EXPECT_TRUE(broken.is_broken());
+  EXPECT_NE(broken.problem().find("lacks aclInit, aclFinalize, aclGetRecentErrMsg, aclrtSetDevice and "),
+            std::string::npos)
+      << broken.problem();
   const acl::LibrarySearch absent = acl::search_folder("/nonexistent", functions);
   EXPECT_FALSE(absent.is_usable);
-  EXPECT_TRUE(absent.loaded.empty());
-  EXPECT_EQ(absent.attempts.size(), 2U);
+  EXPECT_FALSE(absent.is_broken());
+  EXPECT_EQ(absent.problem(), "neither libacl_rt.so with libacl_mdl.so nor libascendcl.so in /nonexistent");
+  // Here, and not to be loaded: damaged, or one of the two alone.
+  const posefix::TemporaryFolder folder;
+  posefix::write_file_atomically(folder.path() / "libascendcl.so", "not a library");
+  const acl::LibrarySearch damaged = acl::search_folder(folder.path(), functions);
+  EXPECT_TRUE(damaged.is_broken());
+  EXPECT_NE(damaged.problem().find("libascendcl.so: file too short"), std::string::npos) << damaged.problem();
+  const posefix::TemporaryFolder half;
+  std::filesystem::create_symlink(ASCEND_STUB_DIR "/lib/libacl_rt.so", half.path() / "libacl_rt.so");
+  const acl::LibrarySearch alone = acl::search_folder(half.path(), functions);
+  EXPECT_TRUE(alone.is_broken());
+  EXPECT_NE(alone.problem().find("there is no " + (half.path() / "libacl_mdl.so").string()), std::string::npos)
+      << alone.problem();
   EXPECT_TRUE(acl::search_folder(ASCEND_STUB_DIR "/lib", functions).is_usable);
   EXPECT_TRUE(acl::search_folder(ASCEND_STUB_DIR "/lib_old", functions).is_usable);
 }

@@ -65,12 +65,30 @@ std::string verdict(const DeviceReport& report) {
   return report.trains ? "trains; does not refine" : "cannot be used";
 }
 
+// Broken at spaces so that a line of the last column stays short where it can.
+std::string wrapped(const std::string& text, size_t indent) {
+  constexpr size_t kWidth = 88;
+  std::string lines;
+  size_t begin = 0;
+  while (text.size() - begin > kWidth) {
+    size_t end = text.rfind(' ', begin + kWidth);
+    if (end == std::string::npos || end <= begin) end = text.find(' ', begin + kWidth);
+    if (end == std::string::npos) break;
+    lines += text.substr(begin, end - begin) + "\n" + std::string(indent, ' ');
+    begin = end + 1;
+  }
+  return lines + text.substr(begin);
+}
+
 void print_table(const std::vector<DeviceReport>& reports) {
+  constexpr size_t kColumn = 32;  // where the last one begins
   for (const DeviceReport& report : reports) {
     fmt::print("{}: {}\n", report.device, verdict(report));
     for (const Finding& finding : report.findings) {
-      fmt::print("  {:<8} {:<20} {}\n", doctor::status_name(finding.status), finding.what, finding.found);
-      if (!finding.advice.empty()) fmt::print("  {:<8} {:<20} -> {}\n", "", "", finding.advice);
+      fmt::print("  {:<8} {:<20} {}\n", doctor::status_name(finding.status), finding.what,
+                 wrapped(finding.found, kColumn));
+      if (finding.advice.empty()) continue;
+      fmt::print("  {:<8} {:<20} -> {}\n", "", "", wrapped(finding.advice, kColumn + std::string_view("-> ").size()));
     }
   }
 }

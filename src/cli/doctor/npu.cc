@@ -83,17 +83,12 @@ Finding toolkit() {
 Finding acl_library() {
   const ascend::LibrarySearch& search = ascend::search_library();
   if (search.is_usable) return {"AscendCL", Status::kOk, fmt::format("{}", fmt::join(search.loaded, ", ")), ""};
-  if (!search.loaded.empty()) {
-    const std::vector<std::string>& missing = search.missing_symbols;
-    const size_t named = std::min<size_t>(missing.size(), 4);
-    const std::string rest = missing.size() > named ? fmt::format(" and {} more", missing.size() - named) : "";
-    return {"AscendCL", Status::kBroken,
-            fmt::format("{} lacks {}{}", fmt::join(search.loaded, ", "),
-                        fmt::join(missing.begin(), missing.begin() + static_cast<ptrdiff_t>(named), ", "), rest),
-            "this CANN is broken or too old; install it again"};
+  if (search.is_broken()) {
+    return {"AscendCL", Status::kBroken, search.problem(),
+            search.loaded.empty() ? "source CANN's set_env.sh; libascend_hal.so and libc_sec.so come with the driver"
+                                  : "this CANN is broken or too old; install it again"};
   }
-  return {"AscendCL", Status::kMissing, fmt::format("{}", fmt::join(search.attempts, "; ")),
-          "install CANN (toolkit or nnrt) and source its set_env.sh"};
+  return {"AscendCL", Status::kMissing, search.problem(), "install CANN (toolkit or nnrt) and source its set_env.sh"};
 }
 
 // Opens device 0 for a moment.

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "base/error.h"
@@ -24,6 +25,13 @@ void* find_symbol(const Handles& handles, const char* name) {
   return nullptr;
 }
 
+// Why a library could not be loaded; "" if it is not there. One that is there names what it lacks first.
+std::string refusal(const std::string& path) {
+  const char* reason = ::dlerror();
+  const std::string text = reason != nullptr ? reason : path;
+  return text.starts_with(path + ": cannot open shared object file: No such file") ? "" : text;
+}
+
 // All of one set or nothing. `folder` is empty where the dynamic linker is to look.
 Handles open_set(const std::vector<std::string>& names, const fs::path& folder, LibrarySearch& search) {
   Handles handles;
@@ -32,8 +40,9 @@ Handles open_set(const std::vector<std::string>& names, const fs::path& folder, 
     const std::string path = folder.empty() ? name : (folder / name).string();
     void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (handle == nullptr) {
-      const char* reason = ::dlerror();
-      search.attempts.push_back(reason != nullptr ? reason : path);
+      const std::string reason = refusal(path);
+      if (!reason.empty()) search.refused.push_back(reason.starts_with(path) ? reason : path + ": " + reason);
+      if (reason.empty() && !paths.empty()) search.refused.push_back(paths.front() + ": there is no " + path);
       return {};
     }
     handles.push_back(handle);
@@ -66,6 +75,7 @@ bool search_in(const fs::path& folder, Acl& functions, LibrarySearch& search) {
     const Handles handles = open_set(names, folder, search);
     if (!handles.empty() && load_functions(handles, functions, search)) return true;
   }
+  search.folders.push_back(folder.string());
   return false;
 }
 
@@ -113,16 +123,34 @@ const LibrarySearch& search_library() { return loaded().search; }
 const Acl& acl() {
   const LibrarySearch& search = loaded().search;
   if (search.is_usable) return loaded().functions;
-  if (!search.loaded.empty()) {
+  if (search.is_broken()) {
     throw failed(
-        "AscendCL: {} lacks {}: this CANN is broken or of a version that posefix does not know; install the "
-        "CANN toolkit or nnrt again (posefix doctor --device npu says what is needed)",
-        fmt::join(search.loaded, ", "), fmt::join(search.missing_symbols, ", "));
+        "AscendCL cannot be used: {}. This CANN is broken, without its driver, or of a version that posefix does not "
+        "know; source its set_env.sh or install it again (posefix doctor --device npu says what was found)",
+        search.problem());
   }
   throw failed(
-      "AscendCL is not on this machine: {}. Install CANN (toolkit or nnrt) and source its set_env.sh, or use "
-      "--backend cpu with a model compiled for it",
-      fmt::join(search.attempts, "; "));
+      "AscendCL is not on this machine: {}. Install CANN (toolkit or nnrt) and source its set_env.sh, or compile the "
+      "model for the CPU (posefix compile ... --target cpu)",
+      search.problem());
+}
+
+std::string LibrarySearch::problem() const {
+  if (!loaded.empty()) {
+    constexpr size_t kNamed = 4;
+    const size_t named = std::min(missing_symbols.size(), kNamed);
+    const std::string rest =
+        missing_symbols.size() > named ? fmt::format(" and {} more", missing_symbols.size() - named) : "";
+    return fmt::format(
+        "{} lacks {}{}", fmt::join(loaded, ", "),
+        fmt::join(missing_symbols.begin(), missing_symbols.begin() + static_cast<ptrdiff_t>(named), ", "), rest);
+  }
+  if (!refused.empty()) return fmt::format("{}", fmt::join(refused, "; "));
+  std::string places;
+  for (const std::string& folder : folders) {
+    places += (places.empty() ? "" : ", ") + (folder.empty() ? "the dynamic linker's path" : folder);
+  }
+  return "neither libacl_rt.so with libacl_mdl.so nor libascendcl.so in " + places;
 }
 
 }  // namespace posefix::runtime::ascend

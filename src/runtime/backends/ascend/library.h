@@ -27,7 +27,12 @@ struct LibrarySearch {
   bool is_usable = false;
   std::vector<std::string> loaded;           // paths of the libraries in use, or of the broken ones
   std::vector<std::string> missing_symbols;  // required functions that they lack
-  std::vector<std::string> attempts;         // "libascendcl.so: why it could not be loaded"
+  std::vector<std::string> refused;          // libraries that are here and cannot be loaded, and why
+  std::vector<std::string> folders;          // that have none; "" for where the dynamic linker looks
+
+  bool is_broken() const { return !is_usable && (!loaded.empty() || !refused.empty()); }
+  // What is wrong, in a line: "libascendcl.so lacks aclInit, ... and 37 more".
+  std::string problem() const;
 };
 
 // Looks in $POSEFIX_ACL_LIBRARY_DIR alone when it is set; otherwise where the dynamic linker looks, then in lib64 of
