@@ -56,9 +56,12 @@ class Process {
     uint32_t count = 0;
     check(acl, "aclrtGetDeviceCount", acl.aclrtGetDeviceCount(&count));
     if (id >= 0 && static_cast<uint32_t>(id) < count) return;
+    if (count == 0) {
+      throw bad_input("--device npu:{}: this machine has 0 Ascend devices; is the driver loaded? see npu-smi info", id);
+    }
     throw bad_input(
-        "--device npu:{}: this machine has {} Ascend device{}{}", id, count, count == 1 ? "" : "s",
-        count == 0 ? "; is the driver loaded? see npu-smi info" : fmt::format(", numbered from 0 to {}", count - 1));
+        "--device npu:{}: this machine has {}; see npu-smi info", id,
+        count == 1 ? "1 Ascend device, npu:0" : fmt::format("{} Ascend devices, npu:0 to npu:{}", count, count - 1));
   }
 
   std::mutex mutex_;

@@ -244,14 +244,17 @@ void write_om_sidecar(const std::filesystem::path& json, const OmSidecar& sideca
 void check_om_digest(const OmSidecar& sidecar, const std::filesystem::path& om) {
   if (sidecar.om_sha256.empty()) return;
   const std::shared_ptr<const MappedFile> file = MappedFile::open(om);
-  const std::string digest =
-      file->bytes().size() == sidecar.om_bytes ? sha256_hex(file->bytes()) : std::string("(not computed)");
+  const size_t bytes = file->bytes().size();
+  const bool same_size = bytes == sidecar.om_bytes;
+  const std::string digest = same_size ? sha256_hex(file->bytes()) : "";
   if (digest == sidecar.om_sha256) return;
   throw bad_input(
-      "{}: the sidecar {} belongs to another model: it was made for {} bytes with sha256 {}, this file has {} bytes, "
-      "sha256 {}; compile again, or write a sidecar for this file with: posefix inspect {} --write-sidecar",
-      om.string(), sidecar_path(om).string(), sidecar.om_bytes, sidecar.om_sha256, file->bytes().size(), digest,
-      om.string());
+      "{0}: the sidecar {1} belongs to another model: it was made for a file {2}, this one has {3}; copy the two files "
+      "that were made together, compile again, or write a sidecar for this file with: posefix inspect {0} "
+      "--write-sidecar",
+      om.string(), sidecar_path(om).string(),
+      same_size ? "with sha256 " + sidecar.om_sha256 : fmt::format("of {} bytes", sidecar.om_bytes),
+      same_size ? digest : fmt::format("{} bytes", bytes));
 }
 
 }  // namespace posefix::runtime::ascend
