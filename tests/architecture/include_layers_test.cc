@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -130,6 +131,27 @@ TEST(IncludeLayers, ThirdPartiesStayInTheirFolders) {
       }
     }
   }
+}
+
+// A device is data everywhere else; here is who may know one by name.
+TEST(IncludeLayers, DevicesAreNamedInTheirFoldersAlone) {
+  const std::regex name("(^|[^A-Za-z])(cuda|CUDA|gpu|GPU|nccl|NCCL|npu|NPU|hccl|HCCL|davinci|Ascend|ascend[:/_]|\"ascend\")");
+  const Names may_name{"torchgraph", "train", "runtime/backends", "compiler", "cli"};
+  const fs::path root = posefix::project_folder() / "src";
+  size_t named = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(root)) {
+    if (entry.path().extension() != ".cc" && entry.path().extension() != ".h") continue;
+    const std::string relative = entry.path().lexically_relative(root).generic_string();
+    const bool may = std::any_of(may_name.begin(), may_name.end(),
+                                 [&](const std::string& folder) { return relative.starts_with(folder); });
+    std::ifstream stream(entry.path());
+    for (std::string line; std::getline(stream, line);) {
+      if (!std::regex_search(line, name)) continue;
+      ++named;
+      EXPECT_TRUE(may) << relative << ": " << line;
+    }
+  }
+  EXPECT_GT(named, 100U);
 }
 
 TEST(IncludeLayers, TheTableHasNoCycle) {
