@@ -37,6 +37,7 @@ void Progress::update(int64_t done, std::string_view detail) {
   const auto now = steady_clock::now();
   const auto interval = terminal_ ? std::chrono::milliseconds(100) : std::chrono::milliseconds(5000);
   if (now - last_draw_ < interval) return;
+  if (!terminal_ && done >= total_) return;  // finish() prints that line
   last_draw_ = now;
   draw(now);
 }

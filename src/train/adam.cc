@@ -82,16 +82,34 @@ double sum_of_squares(const T* x, int64_t count) {
   return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
 
-template <typename T>
-double sum_of_squares_in_chunks(const T* x, int64_t count) {
+// Of what `of_chunk` gives for (begin, count), in the chunks' order.
+template <typename OfChunk>
+double sum_over_chunks(int64_t count, const OfChunk& of_chunk) {
   std::vector<double> sums(static_cast<size_t>((count + kChunk - 1) / kChunk));
   at::parallel_for(0, static_cast<int64_t>(sums.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t chunk = begin; chunk < end; ++chunk) {
       const int64_t start = chunk * kChunk;
-      sums[static_cast<size_t>(chunk)] = sum_of_squares(x + start, std::min(kChunk, count - start));
+      sums[static_cast<size_t>(chunk)] = of_chunk(start, std::min(kChunk, count - start));
     }
   });
   return std::accumulate(sums.begin(), sums.end(), 0.0);
+}
+
+template <typename T>
+double sum_of_squares_in_chunks(const T* x, int64_t size) {
+  return sum_over_chunks(size, [=](int64_t begin, int64_t count) { return sum_of_squares(x + begin, count); });
+}
+
+// gradients += values * decay, in one pass with the sum of the values' squares.
+template <typename T>
+double decay_on_cpu(const at::Tensor& values, at::Tensor& gradients, double decay) {
+  const T* w = values.data_ptr<T>();
+  T* g = gradients.data_ptr<T>();
+  const auto factor = static_cast<T>(decay);
+  return sum_over_chunks(values.numel(), [=](int64_t begin, int64_t count) {
+    for (int64_t i = begin; i < begin + count; ++i) g[i] += w[i] * factor;
+    return sum_of_squares(w + begin, count);
+  });
 }
 
 double sum_of_squares(const at::Tensor& flat) {
@@ -138,8 +156,13 @@ void Adam::step(at::Tensor& values, const at::Tensor& gradients, double rate) {
 double add_weight_decay(const at::Tensor& values, at::Tensor& gradients, int64_t count, double decay) {
   const c10::NoGradGuard no_grad;
   const at::Tensor decaying = values.narrow(0, 0, count);
-  gradients.narrow(0, 0, count).add_(decaying * decay);
-  return 0.5 * decay * sum_of_squares(decaying);
+  if (!values.device().is_cpu()) {
+    gradients.narrow(0, 0, count).add_(decaying * decay);
+    return 0.5 * decay * sum_of_squares(decaying);
+  }
+  const bool f64 = values.scalar_type() == at::kDouble;
+  return 0.5 * decay *
+         (f64 ? decay_on_cpu<double>(decaying, gradients, decay) : decay_on_cpu<float>(decaying, gradients, decay));
 }
 
 double l2_norm(const at::Tensor& flat) { return std::sqrt(sum_of_squares(flat)); }
