@@ -17,6 +17,8 @@ function(posefix_device_group NAME)
   target_link_libraries(posefix_${NAME} PRIVATE posefix_torch ${ARG_LIBRARIES})
   posefix_compile_options(posefix_${NAME})
   add_dependencies(posefix_train_module posefix_${NAME})
+  set_target_properties(posefix_${NAME} PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+  install(TARGETS posefix_${NAME} LIBRARY DESTINATION lib)
 endfunction()
 
 find_library(posefix_torch_cuda torch_cuda PATHS ${POSEFIX_TORCH_FOUND}/lib NO_DEFAULT_PATH NO_CACHE)

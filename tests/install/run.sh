@@ -1,7 +1,7 @@
 #!/bin/sh
-# run.sh BUILD SOURCE MAKE_PLAN SANITIZE CC: installs into a fresh folder, builds and runs the examples there.
+# run.sh BUILD SOURCE MAKE_PLAN SANITIZE CC TRAINS: installs into a fresh folder, builds and runs the examples there.
 set -eu
-build=$1 source=$2 make_plan=$3 sanitize=$4 cc=$5
+build=$1 source=$2 make_plan=$3 sanitize=$4 cc=$5 trains=$6
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 flags=
@@ -20,6 +20,13 @@ pc=$(dirname "$(find "$root/prefix" -name posefix.pc)")
 # shellcheck disable=SC2046  # the flags are words
 $cc $flags "$source/examples/c/refine.c" $(PKG_CONFIG_PATH=$pc pkg-config --cflags --libs posefix) -o "$root/refine"
 LD_LIBRARY_PATH=$(dirname "$pc") "$root/refine" "$root/model.plan" >/dev/null
+
+# The installed program finds the library that trains.
+if [ "$trains" = ON ]; then
+  (cd "$source" && "$root/prefix/bin/posefix" train --config configs/demo.yaml --out "$root/run" --steps 1 \
+    --set model.width=1/16 --set train.batch_size=2 --set train.threads=1 >"$root/log" 2>&1) || { cat "$root/log"; exit 1; }
+  [ -s "$root/run/last.safetensors" ]
+fi
 
 # A damaged model is refused with a message and no crash.
 printf 'x' >>"$root/model.plan"

@@ -121,7 +121,12 @@ TEST_P(NetworkParity, Bf16IsNearF32) {
 std::shared_ptr<const plan::Plan> with_f32_maps(const plan::Plan& plan) {
   auto wide = std::make_shared<plan::Plan>(plan);
   wide->metadata.precision = "f32";
-  for (plan::TensorInfo& map : wide->tensors) map.dtype = DType::kF32;
+  for (plan::TensorInfo& map : wide->tensors) {
+    map.dtype = DType::kF32;
+    map.offset *= sizeof(float);
+    map.bytes *= sizeof(float);
+  }
+  wide->arena_bytes *= sizeof(float);
   return wide;
 }
 
