@@ -158,6 +158,7 @@ class Lowering {
       tensors.push_back(module_.weights.at(graph_.node(node.inputs[k]).name).values());
     }
     std::vector<std::span<const float>> values;
+    values.reserve(tensors.size());
     for (const Tensor& tensor : tensors) values.push_back(tensor.f32());
     Tensor scale(DType::kF32, {static_cast<int64_t>(values[0].size())});
     Tensor shift(DType::kF32, scale.shape());

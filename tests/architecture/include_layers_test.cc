@@ -135,7 +135,8 @@ TEST(IncludeLayers, ThirdPartiesStayInTheirFolders) {
 
 // A device is data everywhere else; here is who may know one by name.
 TEST(IncludeLayers, DevicesAreNamedInTheirFoldersAlone) {
-  const std::regex name("(^|[^A-Za-z])(cuda|CUDA|gpu|GPU|nccl|NCCL|npu|NPU|hccl|HCCL|davinci|Ascend|ascend[:/_]|\"ascend\")");
+  const std::regex name(
+      "(^|[^A-Za-z])(cuda|CUDA|gpu|GPU|nccl|NCCL|npu|NPU|hccl|HCCL|davinci|Ascend|ascend[:/_]|\"ascend\")");
   const Names may_name{"torchgraph", "train", "runtime/backends", "compiler", "cli"};
   const fs::path root = posefix::project_folder() / "src";
   size_t named = 0;

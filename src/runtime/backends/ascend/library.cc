@@ -41,8 +41,12 @@ Handles open_set(const std::vector<std::string>& names, const fs::path& folder, 
     void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (handle == nullptr) {
       const std::string reason = refusal(path);
-      if (!reason.empty()) search.refused.push_back(reason.starts_with(path) ? reason : path + ": " + reason);
-      if (reason.empty() && !paths.empty()) search.refused.push_back(paths.front() + ": there is no " + path);
+      if (!reason.empty()) {
+        search.refused.push_back(reason.starts_with(path) ? reason : fmt::format("{}: {}", path, reason));
+      }
+      if (reason.empty() && !paths.empty()) {
+        search.refused.push_back(fmt::format("{}: there is no {}", paths.front(), path));
+      }
       return {};
     }
     handles.push_back(handle);
