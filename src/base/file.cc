@@ -47,8 +47,8 @@ struct Mappings {
   std::map<const std::byte*, size_t> sizes;
 };
 Mappings& mappings() {
-  static Mappings all;
-  return all;
+  static auto* all = new Mappings;  // outlives whatever maps files until the program's end
+  return *all;
 }
 
 std::string reason(int error) { return std::strerror(error); }

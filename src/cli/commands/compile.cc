@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "cli/ascend_target.h"
 #include "cli/calibration.h"
 #include "cli/command.h"
@@ -85,6 +86,7 @@ void run(Arguments& arguments) {
   if (!arguments.verify.pictures.empty() && arguments.ascend.emit_only) {
     throw bad_input("--verify needs a compiled model, and --emit-only asks for none");
   }
+  check_can_write(arguments.out);  // before minutes of tuning or atc
   if (is_ascend_target(arguments.options.target)) {
     compile_for_ascend(read_network_file(arguments.model), arguments.options.target, arguments.precision,
                        arguments.ascend, arguments.out);
