@@ -40,6 +40,7 @@ def main():
     parser.add_argument("--batch", type=int, default=16, help="crops in a batch")
     parser.add_argument("--batches", type=int, default=150)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--aipp", action="store_true", help="pictures go to the device as bytes: a quarter of the copy")
     args = parser.parse_args()
     program = str(args.program.resolve())
     stub = args.stub.resolve()
@@ -59,7 +60,8 @@ def main():
         (folder / "annotations.json").write_text(json.dumps(annotations))
         (folder / "poses.json").write_text(json.dumps(poses))
         run("init", "--config", "c.yaml", "--out", "w.safetensors")
-        run("compile", "w.safetensors", "--target", "ascend:310P3", "--batch", str(args.batch), "--out", "m.om")
+        run("compile", "w.safetensors", "--target", "ascend:310P3", "--batch", str(args.batch), "--out", "m.om",
+            *(["--aipp"] if args.aipp else []))
         ratios = []
         for _ in range(args.rounds):
             stats = json.loads(run("refine", "m.om", "--images", str(DATA / "images/val2017"), "--annotations",
