@@ -10,7 +10,7 @@ seconds=${1:-60}
 goldens=${POSEFIX_GOLDENS:-tests/golden}
 corpora=build/fuzz/corpora
 finds=build/fuzz/finds
-mkdir -p "$finds"
+mkdir -p "$finds" "$corpora/checkpoint_v1" "$corpora/checkpoint_v2" "$corpora/safetensors" "$corpora/image"
 
 # A V2 checkpoint is one input: index, data, length of the data.
 join_v2() {
