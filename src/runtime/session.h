@@ -42,7 +42,10 @@ struct SessionOptions {
   std::string backend = {};  // "" = what the model was compiled for
   std::string device = {};   // a name that the backend knows; "" = its default
   int64_t max_batch = 8;
-  int threads = 0;             // 0 = all cores
+  int threads = 0;  // 0 = all cores
+  // Batches that are worked on side by side, each on its part of the threads (cpu; no more than there are threads).
+  // Answers do not depend on it; every stream has its own memory for feature maps.
+  int streams = 1;
   std::string precision = {};  // that the torch backend computes in: "" or "f32", "bf16", "f16"
 };
 

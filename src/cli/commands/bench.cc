@@ -45,21 +45,39 @@ struct Persons : compiler::Persons {
   runtime::RefinedBatch output() { return {coords, spread}; }
 };
 
-std::vector<double> measure_ms(runtime::Session& session, Persons& persons, const Arguments& arguments) {
+// Milliseconds from the submission of a batch to its answer, sorted; as many in flight as the session works on.
+std::vector<double> measure_ms(runtime::Session& session, const Arguments& arguments) {
   using Clock = std::chrono::steady_clock;
   constexpr size_t kLeastRounds = 15;
+  struct Batch {
+    Persons persons;
+    Clock::time_point start;
+  };
+  const Persons persons(session.info(), session.max_batch());
+  std::vector<Batch> batches(static_cast<size_t>(session.max_in_flight()), {persons, {}});
+  const auto submit = [&](Batch& batch) {
+    batch.start = Clock::now();
+    session.submit(batch.persons.input(), batch.persons.output());
+  };
+  const auto wait_for = [&](const Batch& batch) {
+    session.wait();
+    return std::chrono::duration<double, std::milli>(Clock::now() - batch.start).count();
+  };
+  // What only the first run costs.
+  for (Batch& batch : batches) submit(batch);
+  for (const Batch& batch : batches) wait_for(batch);
+
   std::vector<double> ms;
   const auto begin = Clock::now();
-  for (;;) {
+  for (Batch& batch : batches) submit(batch);
+  for (size_t i = 0;; i = (i + 1) % batches.size()) {
     throw_if_interrupted();
-    const auto start = Clock::now();
-    session.run(persons.input(), persons.output());
-    const auto end = Clock::now();
-    ms.push_back(std::chrono::duration<double, std::milli>(end - start).count());
+    ms.push_back(wait_for(batches[i]));
     const bool by_rounds = arguments.rounds > 0;
     if (by_rounds && ms.size() >= static_cast<size_t>(arguments.rounds)) break;
-    const double elapsed = std::chrono::duration<double>(end - begin).count();
+    const double elapsed = std::chrono::duration<double>(Clock::now() - begin).count();
     if (!by_rounds && ms.size() >= kLeastRounds && elapsed >= arguments.seconds) break;
+    submit(batches[i]);
   }
   std::sort(ms.begin(), ms.end());
   return ms;
@@ -119,22 +137,26 @@ void run(const Arguments& arguments) {
   const runtime::ModelInfo& info = session->info();
   const int64_t batch = arguments.session.max_batch;
   const int threads = arguments.session.threads > 0 ? arguments.session.threads : available_cores();
-  Persons persons(info, batch);
-  session->run(persons.input(), persons.output());  // what only the first run costs
   constexpr int kStepRounds = 9;
   std::vector<runtime::StepTime> steps;
-  if (arguments.layers || !arguments.trace.empty()) steps = session->measure_steps(persons.input(), kStepRounds);
+  if (arguments.layers || !arguments.trace.empty()) {
+    Persons persons(info, batch);
+    session->run(persons.input(), persons.output());  // what only the first run costs
+    steps = session->measure_steps(persons.input(), kStepRounds);
+  }
   if (!arguments.trace.empty()) write_trace(arguments, info, threads, steps);
   const double peak_gflops = arguments.layers ? measure_peak_gflops(threads) : 0;
-  const std::vector<double> ms = measure_ms(*session, persons, arguments);
+  const std::vector<double> ms = measure_ms(*session, arguments);
   const double median = percentile(ms, 0.5);
-  const double rate = static_cast<double>(batch) / (median * 1e-3);
+  const int64_t streams = session->max_in_flight();
+  const double rate = static_cast<double>(batch * streams) / (median * 1e-3);
   if (arguments.json) {
     nlohmann::ordered_json result{
         {"images_per_second", rate},
         {"latency_ms", {{"p50", median}, {"p90", percentile(ms, 0.9)}, {"p99", percentile(ms, 0.99)}}},
         {"batch", batch},
         {"threads", threads},
+        {"streams", streams},
         {"precision", info.precision},
         {"backend", info.backend}};
     if (arguments.layers) {
@@ -144,9 +166,10 @@ void run(const Arguments& arguments) {
     print_json(result, -1);
     return;
   }
-  std::printf("%s %s, batch %lld, %d thread%s: %.2f images/s; latency p50 %.2f ms, p90 %.2f ms, p99 %.2f ms\n",
-              info.backend.c_str(), info.precision.c_str(), static_cast<long long>(batch), threads,
-              threads == 1 ? "" : "s", rate, median, percentile(ms, 0.9), percentile(ms, 0.99));
+  const std::string in_streams = streams > 1 ? fmt::format(" in {} streams", streams) : "";
+  fmt::print("{} {}, batch {}, {} thread{}{}: {:.2f} images/s; latency p50 {:.2f} ms, p90 {:.2f} ms, p99 {:.2f} ms\n",
+             info.backend, info.precision, batch, threads, threads == 1 ? "" : "s", in_streams, rate, median,
+             percentile(ms, 0.9), percentile(ms, 0.99));
   if (arguments.layers) print_layers(steps, peak_gflops, threads);
 }
 
@@ -155,6 +178,10 @@ std::function<void()> setup(CLI::App& app) {
   app.add_option("MODEL", arguments->model, "plan, snapshot, .pb or .onnx")->required();
   app.add_option("--batch", arguments->session.max_batch, "persons at a time")->capture_default_str();
   app.add_option("--threads", arguments->session.threads, "0: all cores")->capture_default_str();
+  app.add_option("--streams", arguments->session.streams,
+                 "batches side by side, each on its part of the threads (cpu): more images a second, each batch later")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app.add_option("--backend", arguments->session.backend, "cpu, reference or torch; default: what the plan is for");
   app.add_option("--rounds", arguments->rounds, "runs to measure; default: as many as fit into --seconds, at least 15")
       ->check(CLI::PositiveNumber);

@@ -35,6 +35,7 @@ struct Flags {
   std::string skeleton;
   std::string on_error = "stop";
   runtime::SessionOptions session;
+  int streams = 0;  // 0: chosen
   image::ExifOrientation exif = image::ExifOrientation::kIgnore;
   bool no_flip = false;
   bool rescore = false;
@@ -84,6 +85,9 @@ void check(const Flags& flags) {
   }
   if (!flags.session.device.empty() && flags.session.backend != "torch" && flags.model.extension() != ".om") {
     throw bad_input("--device {}: only --backend torch and an .om have a choice of devices", flags.session.device);
+  }
+  if (flags.streams > 0 && (flags.session.backend == "torch" || flags.model.extension() == ".om")) {
+    throw bad_input("--streams {}: goes with the cpu backend; a device has a queue", flags.streams);
   }
   check_files(flags);
 }
@@ -257,6 +261,15 @@ std::unique_ptr<runtime::Session> open_on_cpu(const Flags& flags, const fs::path
   return open_network(file, options);
 }
 
+int cores(const Flags& flags) { return flags.session.threads > 0 ? flags.session.threads : available_cores(); }
+
+// More batches a second for many pictures, the least time for one.
+int streams_for(const Flags& flags) {
+  constexpr int kMost = 4;  // each has its own feature maps
+  if (flags.streams > 0) return flags.streams;
+  return flags.image.empty() ? std::min(cores(flags), kMost) : 1;
+}
+
 std::unique_ptr<runtime::Session> open(const Flags& flags) {
   constexpr int kRetries = 3;
   if (flags.on_error == "stop") return open_network(flags.model, flags.session);
@@ -278,8 +291,7 @@ void run(const Flags& flags) {
   refine::RefineOptions options;
   options.flip = !flags.no_flip;
   options.nms_threshold = nms_threshold(flags.nms);
-  const int cores = flags.session.threads > 0 ? flags.session.threads : available_cores();
-  options.decode_threads = std::clamp(cores, 1, 4);
+  options.decode_threads = std::min(cores(flags), 4);
 
   const std::unique_ptr<runtime::Session> session = open(flags);
   const pose::Skeleton skeleton = skeleton_of(flags, session->info());
@@ -317,6 +329,11 @@ std::function<void()> setup(CLI::App& app) {
   app.add_option("--batch", flags->session.max_batch, "crops a run; with the flip test a person takes two")
       ->capture_default_str();
   app.add_option("--threads", flags->session.threads, "0: all cores")->capture_default_str();
+  app.add_option(
+         "--streams", flags->streams,
+         "batches side by side, each on its part of the threads (cpu); default: up to 4 for a folder, 1 for one "
+         "picture")
+      ->check(CLI::PositiveNumber);
   app.add_flag("--no-flip", flags->no_flip, "leave out the flip test: twice as fast, less exact");
   app.add_option("--nms", flags->nms, "OKS above which the weaker of two poses is removed, or off")
       ->capture_default_str();
@@ -340,7 +357,10 @@ std::function<void()> setup(CLI::App& app) {
   add_exif_option(app, flags->exif);
   app.add_flag("--stats", flags->stats, "print where the time went");
   app.add_flag("--json", flags->json, "the same as JSON");
-  return [flags] { run(*flags); };
+  return [flags] {
+    flags->session.streams = streams_for(*flags);
+    run(*flags);
+  };
 }
 
 const CommandRegistration registration{"refine", "better poses for pictures and the poses found in them", &setup};

@@ -1,6 +1,7 @@
 // Which backend opens what: the one place that knows them all.
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <string>
@@ -8,9 +9,11 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/threads.h"
 #include "plan/plan_file.h"
 #include "runtime/backend.h"
 #include "runtime/backends/ascend/ascend_session.h"
+#include "runtime/parallel_session.h"
 
 namespace posefix::runtime {
 namespace {
@@ -31,6 +34,19 @@ PlanPointer read_shared(const std::filesystem::path& path) {
   PlanPointer plan = plan::read_plan(path);
   open[id] = plan;
   return plan;
+}
+
+// The cpu backend with as many streams as are asked for, but none without a thread.
+std::unique_ptr<Session> open_streams(const PlanPointer& plan, const SessionOptions& options) {
+  const int threads = options.threads > 0 ? options.threads : available_cores();
+  const int streams = std::min(options.streams, threads);
+  if (streams == 1) return open_cpu(plan, options);
+  const auto open = [plan, options, threads, streams](int64_t stream) {
+    SessionOptions part = options;
+    part.threads = threads / streams + (stream < threads % streams ? 1 : 0);
+    return open_cpu(plan, part);
+  };
+  return std::make_unique<ParallelSession>(open, streams);
 }
 
 }  // namespace
@@ -55,8 +71,9 @@ std::unique_ptr<Session> open_session(PlanPointer plan, const SessionOptions& op
   if (options.threads < 0 || options.threads > 1024) {
     throw bad_input("{} threads, expected 1 to 1024, or 0 for all cores", options.threads);
   }
+  if (options.streams < 1) throw bad_input("{} streams, expected 1 or more", options.streams);
   if (backend == "reference") return open_reference(std::move(plan), options);
-  if (backend == "cpu") return open_cpu(plan, options);
+  if (backend == "cpu") return open_streams(plan, options);
   throw bad_input("a plan for '{}' asked to run on the backend '{}'; plans run on cpu and reference",
                   plan->metadata.target, backend);
 }
