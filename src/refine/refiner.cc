@@ -16,7 +16,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+double seconds_between(Clock::time_point begin, Clock::time_point end) {
+  return std::chrono::duration<double>(end - begin).count();
+}
+double seconds_since(Clock::time_point begin) { return seconds_between(begin, Clock::now()); }
 
 // People grouped by picture, pictures by first appearance. order[i] is the index of the i-th one in `people`.
 std::vector<size_t> by_picture(std::span<const Person> people) {
@@ -120,8 +123,10 @@ void Refiner::run_batches(CropFeed& feed, std::span<float> rows, std::span<float
       const int64_t count = std::min(session_.max_batch(), feed.rows() - asked);
       const Clock::time_point begin = Clock::now();
       const runtime::CropBatch batch = feed.next(count);
-      if (in_flight.size() == 0) times.starved += seconds_since(begin);
       const Clock::time_point submitted = Clock::now();
+      const double waited = seconds_between(begin, submitted);
+      times.waiting += waited;
+      if (in_flight.size() == 0) times.starved += waited;
       const auto part = [&](std::span<float> all, size_t row) {
         return all.subspan(static_cast<size_t>(asked) * row, static_cast<size_t>(count) * row);
       };

@@ -29,15 +29,19 @@ struct RefineOptions {
   bool spread = false;                             // fill Refined::spread_crop_px (with trust it is anyway)
 };
 
-// Where the time went; seconds.
+// Where the time went; seconds. The caller's thread: inference + waiting + merge + other() is total. Beside it the
+// decoding threads.
 struct RefineTimes {
   double total = 0;
+  double inference = 0;  // handing batches to the session and waiting for its answers
+  double waiting = 0;    // for crops
+  double starved = 0;    // of waiting: with nothing left for the session to do
+  double merge = 0;      // flip merge, map back, suppression
   double decode = 0;     // summed over decoding threads
   double crop = 0;       // summed over decoding threads
-  double inference = 0;  // waiting for the session
-  double starved = 0;    // the session idle, waiting for crops
-  double merge = 0;      // flip merge, map back, suppression
   int64_t batches = 0;
+  // Starting and ending threads, progress.
+  double other() const { return total - inference - waiting - merge; }
 };
 
 // All people in the order given. N people, K joints.

@@ -230,6 +230,19 @@ TEST(Refiner, KeepsADeviceWithAQueueBusy) {
   EXPECT_EQ(queue.most_, 2U);
 }
 
+// All waits for crops count, not only those with an empty queue; what they were for is told apart.
+TEST(Refiner, TimesOfTheCallersThreadAddUp) {
+  const Crowd crowd(23, 6);
+  QueueSession queue(3);
+  const RefineTimes busy = Refiner(queue, skeleton(), {}).run(&picture, crowd.people).times;
+  EXPECT_GT(busy.waiting, busy.starved);
+  EXPECT_GE(busy.other(), 0);
+  EchoSession plain(3);  // whenever it waits for crops it has nothing to do
+  const RefineTimes idle = Refiner(plain, skeleton(), {}).run(&picture, crowd.people).times;
+  EXPECT_EQ(idle.waiting, idle.starved);
+  EXPECT_GE(idle.other(), 0);
+}
+
 TEST(Refiner, LeavesNothingInTheQueueWhenItFails) {
   const Crowd crowd(40, 10);
   QueueSession queue(2);

@@ -1,4 +1,5 @@
 // Runs of a model: the checks when one is queued, and what the stream's thread then does. interpreter.cc computes.
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -69,15 +70,30 @@ void write_port(const RunPort& run, const Value& value) {
   }
 }
 
-void take_the_time(const Run& run, std::chrono::steady_clock::time_point begin) {
-  std::this_thread::sleep_until(begin + std::chrono::milliseconds(run.ms));
-}
+// One run at a time, whatever the streams. The chip has a clock of its own: a run that stood ready begins when the last
+// one has ended, however late this thread wakes up.
+class Chip {
+ public:
+  explicit Chip(int64_t ms)
+      : lock_(mutex_),
+        end_(std::max(free_, ready_since.value_or(std::chrono::steady_clock::now())) + std::chrono::milliseconds(ms)) {
+    ready_since.reset();
+    free_ = end_;
+  }
+  void take_the_time() const { std::this_thread::sleep_until(end_); }
+
+ private:
+  static inline std::mutex mutex_;
+  static inline std::chrono::steady_clock::time_point free_;
+  std::lock_guard<std::mutex> lock_;
+  std::chrono::steady_clock::time_point end_;
+};
 
 aclError execute_run(const Run& run) {
-  const auto begin = std::chrono::steady_clock::now();
+  const Chip chip(run.ms);
   if (!run.computes) {
     for (const RunPort& output : run.outputs) std::memset(output.memory, 0, output.bytes);
-    take_the_time(run, begin);
+    chip.take_the_time();
     return 0;
   }
   std::map<std::string, Value> placeholders;
@@ -93,7 +109,7 @@ aclError execute_run(const Run& run) {
   } catch (const std::exception&) {
     return kAclModelExecute;
   }
-  take_the_time(run, begin);
+  chip.take_the_time();
   return 0;
 }
 
@@ -157,7 +173,7 @@ aclError aclmdlExecuteAsync(uint32_t id, const aclmdlDataset* inputs, aclmdlData
   auto& stream = stub.get<ascend_stub::Stream>(handle, Kind::kStream, kCall);
   if (stream.context != model.context)
     break_rule(kStreamContext, "aclmdlExecuteAsync: the stream is of another context");
-  if (!model.queued.empty() && !model.queued.contains(&stream)) {
+  if (std::any_of(model.queued.begin(), model.queued.end(), [&](const Task& run) { return run.stream != &stream; })) {
     break_rule(kModelConcurrency, "the model has unsynchronised runs on another stream");
   }
   auto& input_set = stub.get<ascend_stub::DataSet>(inputs, Kind::kDataSet, kCall);
@@ -178,18 +194,12 @@ aclError aclmdlExecuteAsync(uint32_t id, const aclmdlDataset* inputs, aclmdlData
     run.outputs.push_back(
         {model.om.outputs[i], Memory::own(*targets[i], output_set.buffers[i]->memory), output_bytes[i]});
   }
-  const auto hold = [&](Allocation* allocation, bool writes) {
-    ++(writes ? allocation->queued_writes : allocation->queued_reads);
-    stream.held.emplace_back(allocation, writes);
-    Memory::protect(*allocation);
-  };
-  for (Allocation* allocation : sources) hold(allocation, false);
-  for (Allocation* allocation : targets) hold(allocation, true);
-  ++model.queued[&stream];
-  stream.running.push_back(&model);
-  std::function<aclError()> faulty = faulty_run(stub);
-  enqueue(
-      stream, faulty ? std::move(faulty) : [run = std::move(run)] { return execute_run(run); });
+  std::vector<std::pair<Allocation*, bool>> uses;
+  for (Allocation* allocation : sources) uses.emplace_back(allocation, false);
+  for (Allocation* allocation : targets) uses.emplace_back(allocation, true);
+  std::function<aclError()> work = faulty_run(stub);
+  if (!work) work = [run = std::move(run)] { return execute_run(run); };
+  model.queued.push_back(stub.enqueue(stream, uses, std::move(work)));
   return 0;
 }
 

@@ -1,4 +1,5 @@
 // Device, context, stream and memory functions of AscendCL, strict.
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <utility>
@@ -71,17 +72,18 @@ Stream& stream_here(Stub& stub, aclrtStream handle, const char* call) {
   return stream;
 }
 
-// Everything queued is done: the caller may touch the memory again.
-void let_go(Stream& stream) {
-  for (const auto& [allocation, writes] : stream.held) {
-    --(writes ? allocation->queued_writes : allocation->queued_reads);
-    Memory::protect(*allocation);
-  }
-  stream.held.clear();
-  for (LoadedModel* model : stream.running) {
-    if (--model->queued[&stream] == 0) model->queued.erase(&stream);
-  }
-  stream.running.clear();
+Event& event_here(Stub& stub, aclrtEvent handle, const char* call) {
+  Context& context = stub.require_context(call);
+  auto& event = stub.get<Event>(handle, Kind::kEvent, call);
+  if (event.context != &context) break_rule(kStreamContext, std::string(call) + ": the event is of another context");
+  return event;
+}
+
+// All that was queued on the stream, and what events put before it.
+Clock everything(Stream& stream) {
+  Clock clock = stream.before;
+  clock[&stream] = stream.tasks;
+  return clock;
 }
 
 aclError synchronize(aclrtStream handle, int32_t timeout_ms, const char* call) {
@@ -89,6 +91,7 @@ aclError synchronize(aclrtStream handle, int32_t timeout_ms, const char* call) {
   std::unique_lock lock(stub.mutex);
   Stream& stream = stream_here(stub, handle, call);
   const std::shared_ptr<Stream::Queue> queue = stream.queue;
+  const Clock done = everything(stream);
   lock.unlock();
   std::unique_lock queue_lock(queue->mutex);
   const auto is_done = [&] { return queue->left == 0; };
@@ -101,7 +104,7 @@ aclError synchronize(aclrtStream handle, int32_t timeout_ms, const char* call) {
   const aclError error = std::exchange(queue->error, 0);
   queue_lock.unlock();
   lock.lock();
-  let_go(stream);
+  stub.let_go(done);
   if (error == kAclModelExecute) return fail(error, "model execute failed, model id may be 1");
   if (error != 0) return fail(error, "the device does not answer");
   return 0;
@@ -142,7 +145,7 @@ aclError aclrtSetDevice(int32_t device) {
   const std::lock_guard lock(stub.mutex);
   stub.require_init("aclrtSetDevice");
   if (device < 0 || device >= stub.devices) return fail(107001, "invalid device id");
-  if (stub.is_fault_due("set_device")) return fail(207004, "open device failed, no permission");
+  if (stub.is_fault_due("set_device")) return fail(207006, "open device failed, no permission");
   stub.set_devices.insert(device);
   return 0;
 }
@@ -197,7 +200,7 @@ aclError aclrtDestroyStream(aclrtStream handle) {
   Stub& stub = Stub::instance();
   const std::lock_guard lock(stub.mutex);
   Stream& stream = stream_here(stub, handle, "aclrtDestroyStream");
-  if (!stream.held.empty() || !stream.running.empty()) {
+  if (stream.tasks > stream.synchronised) {
     break_rule(kDestroyIdle, "aclrtDestroyStream: its work was not synchronised");
   }
   const std::lock_guard queue_lock(stream.queue->mutex);
@@ -211,6 +214,62 @@ aclError aclrtSynchronizeStream(aclrtStream stream) { return synchronize(stream,
 
 aclError aclrtSynchronizeStreamWithTimeout(aclrtStream stream, int32_t timeout_ms) {
   return synchronize(stream, timeout_ms, "aclrtSynchronizeStreamWithTimeout");
+}
+
+aclError aclrtCreateEvent(aclrtEvent* event) {
+  Stub& stub = Stub::instance();
+  const std::lock_guard lock(stub.mutex);
+  Context& context = stub.require_context("aclrtCreateEvent");
+  auto* created = stub.create<Event>(Kind::kEvent);
+  created->context = &context;
+  stub.events.insert(created);
+  *event = created;
+  return 0;
+}
+
+aclError aclrtDestroyEvent(aclrtEvent handle) {
+  Stub& stub = Stub::instance();
+  const std::lock_guard lock(stub.mutex);
+  Event& event = event_here(stub, handle, "aclrtDestroyEvent");
+  if (!event.uses.empty()) break_rule(kDestroyIdle, "aclrtDestroyEvent: queued work records it or waits for it");
+  stub.events.erase(&event);
+  stub.destroy(handle);
+  return 0;
+}
+
+aclError aclrtRecordEvent(aclrtEvent event_handle, aclrtStream stream_handle) {
+  constexpr const char* kCall = "aclrtRecordEvent";
+  Stub& stub = Stub::instance();
+  const std::lock_guard lock(stub.mutex);
+  Event& event = event_here(stub, event_handle, kCall);
+  Stream& stream = stream_here(stub, stream_handle, kCall);
+  if (event.is_recorded) break_rule(kEventOnce, "aclrtRecordEvent: the event was recorded before");
+  event.is_recorded = true;
+  event.uses.push_back(stub.enqueue(stream, {}, [&event] {
+    event.reached.set_value();
+    return 0;
+  }));
+  event.before = everything(stream);
+  return 0;
+}
+
+aclError aclrtStreamWaitEvent(aclrtStream stream_handle, aclrtEvent event_handle) {
+  constexpr const char* kCall = "aclrtStreamWaitEvent";
+  Stub& stub = Stub::instance();
+  const std::lock_guard lock(stub.mutex);
+  Stream& stream = stream_here(stub, stream_handle, kCall);
+  Event& event = event_here(stub, event_handle, kCall);
+  if (!event.is_recorded) break_rule(kEventRecorded, "aclrtStreamWaitEvent: no stream has recorded the event");
+  event.uses.push_back(stub.enqueue(stream, {}, [reached = event.is_reached] {
+    ready_since = std::chrono::steady_clock::now();
+    reached.wait();
+    return 0;
+  }));
+  for (const auto& [other, tasks] : event.before) {
+    uint64_t& before = stream.before[other];
+    before = std::max(before, tasks);
+  }
+  return 0;
 }
 
 aclError aclrtMalloc(void** device, size_t bytes, aclrtMemMallocPolicy) {
@@ -234,16 +293,11 @@ aclError aclrtMemcpyAsync(void* to, size_t to_bytes, const void* from, size_t by
   const bool to_device = kind == ACL_MEMCPY_HOST_TO_DEVICE;
   Allocation& target = to_device ? device_memory(stub, to, to_bytes, kCall) : pinned_memory(stub, to, to_bytes, kCall);
   Allocation& source = to_device ? pinned_memory(stub, from, bytes, kCall) : device_memory(stub, from, bytes, kCall);
-  ++target.queued_writes;
-  ++source.queued_reads;
-  stream.held.emplace_back(&target, true);
-  stream.held.emplace_back(&source, false);
-  Memory::protect(target);
-  Memory::protect(source);
-  enqueue(stream, [to_own = Memory::own(target, to), from_own = Memory::own(source, from), bytes] {
-    std::memcpy(to_own, from_own, bytes);
-    return 0;
-  });
+  stub.enqueue(stream, {{&target, true}, {&source, false}},
+               [to_own = Memory::own(target, to), from_own = Memory::own(source, from), bytes] {
+                 std::memcpy(to_own, from_own, bytes);
+                 return 0;
+               });
   return 0;
 }
 

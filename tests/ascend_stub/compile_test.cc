@@ -50,6 +50,7 @@ class AscendCompile : public ::testing::Test {
     ::setenv("PATH", "/usr/bin:/bin", 1);
     for (const char* name : {"ASCEND_TOOLKIT_HOME", "ASCEND_HOME_PATH", "ASCEND_STUB_ATC"}) ::unsetenv(name);
   }
+  void TearDown() override { ::setenv("PATH", "/usr/bin:/bin", 1); }
   void use_atc() { ::setenv("PATH", ASCEND_STUB_DIR "/bin:/usr/bin:/bin", 1); }
   fs::path om() const { return folder_.path() / "posefix.om"; }
   std::set<std::string> files() const {
@@ -269,6 +270,28 @@ TEST(ChildProcess, TimeLimitEndsTheWholeGroup) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   EXPECT_NE(::kill(child, 0), 0);
+}
+
+// The kernel says "No such file" of all of these.
+TEST_F(AscendCompile, AtcThatCannotBeStartedIsExplained) {
+  const posefix::TemporaryFolder folder;
+  const fs::path atc = folder.path() / "atc";
+  ::setenv("PATH", folder.path().c_str(), 1);
+  const auto error = [&](const std::string& text) {
+    posefix::write_file_atomically(atc, text);
+    fs::permissions(atc, fs::perms::owner_all);
+    return error_of(tiny_network(), options());
+  };
+  EXPECT_THAT(error("#!/nonexistent/python3.7 -s\nprint()\n"),
+              AllOf(HasSubstr(atc.string()), HasSubstr("the interpreter /nonexistent/python3.7, which is missing"),
+                    Not(HasSubstr("No such file"))));
+  EXPECT_THAT(error("#!/bin/sh\r\necho\r\n"), HasSubstr("'#!/bin/sh' ends in a carriage return"));
+  EXPECT_THAT(error("neither program nor script\n"), HasSubstr("neither a program for this machine's processor"));
+  std::string other_system = posefix::read_file("/bin/true");
+  const size_t loader = other_system.find("/lib64/ld-linux");
+  if (loader == std::string::npos) return;  // another architecture's name
+  other_system[loader + 1] = 'X';
+  EXPECT_THAT(error(other_system), HasSubstr("the loader that it was linked for is missing"));
 }
 
 TEST(ChildProcess, OutputExitCodeAndMissingProgram) {

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "rules.h"
@@ -77,8 +78,10 @@ Allocation* Memory::find(const void* pointer) {
 
 void Memory::protect(Allocation& allocation) {
   int protection = PROT_READ | PROT_WRITE;
-  if (allocation.queued_reads > 0) protection = PROT_READ;
-  if (!allocation.is_alive || allocation.is_hidden || allocation.queued_writes > 0) protection = PROT_NONE;
+  if (allocation.is_in_use()) protection = PROT_READ;
+  const bool is_written =
+      std::any_of(allocation.uses.begin(), allocation.uses.end(), [](const Use& use) { return use.writes; });
+  if (!allocation.is_alive || allocation.is_hidden || is_written) protection = PROT_NONE;
   // A run changes little, and the time for it would count as the device's.
   if (protection == allocation.protection) return;
   allocation.protection = protection;

@@ -6,12 +6,27 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <list>
 #include <string>
+#include <vector>
 
 namespace ascend_stub {
 
 enum class MemoryKind { kDevice, kPinned };
+
+struct Stream;
+
+// Queued work that was not synchronised: the nth of a stream.
+struct Task {
+  Stream* stream = nullptr;
+  uint64_t number = 0;
+};
+
+struct Use {
+  Task task;
+  bool writes = false;
+};
 
 struct Allocation {
   char* view = nullptr;  // the caller's
@@ -20,10 +35,9 @@ struct Allocation {
   MemoryKind kind = MemoryKind::kDevice;
   bool is_alive = true;
   bool is_hidden = false;  // device memory in host run mode
-  int queued_reads = 0;    // queued work reads it: the caller may only read
-  int queued_writes = 0;   // queued work writes it: the caller may not touch it
+  std::vector<Use> uses;   // by queued work; while it reads the caller may only read, while it writes not touch it
   int protection = -1;     // of the view; -1: none chosen yet
-  bool is_in_use() const { return queued_reads + queued_writes > 0; }
+  bool is_in_use() const { return !uses.empty(); }
 };
 
 class Memory {
@@ -33,8 +47,9 @@ class Memory {
   void release(Allocation& allocation);
   // The allocation that holds `pointer`, alive or not; nullptr if there is none.
   Allocation* find(const void* pointer);
-  // After queued_reads or queued_writes changed.
+  // After `uses` changed.
   static void protect(Allocation& allocation);
+  std::list<Allocation>& allocations() { return allocations_; }
   std::string alive() const;  // "2 device, 1 pinned", or ""
   // The stub's view of the caller's pointer.
   static char* own(const Allocation& allocation, const void* pointer) {

@@ -10,7 +10,7 @@ inline constexpr const char* kInitOnce = "init_once";                  // aclIni
 inline constexpr const char* kInitFirst = "init_first";                // a call before aclInit or after aclFinalize
 inline constexpr const char* kDeviceSet = "device_set";                // a context on a device that was not set
 inline constexpr const char* kContextCurrent = "context_current";      // a call from a thread without a context
-inline constexpr const char* kStreamContext = "stream_context";        // a stream of another context
+inline constexpr const char* kStreamContext = "stream_context";        // a stream or event of another context
 inline constexpr const char* kModelContext = "model_context";          // a model loaded in another context
 inline constexpr const char* kModelConcurrency = "model_concurrency";  // a model queued on two streams at once
 inline constexpr const char* kModelBusy = "model_busy";                // unloading a model with queued runs
@@ -28,7 +28,10 @@ inline constexpr const char* kGearKnown = "gear_known";                    // a 
 inline constexpr const char* kPaddingDefined = "padding_defined";          // rows of the batch that nobody wrote
 inline constexpr const char* kDestroyedAtEnd = "destroyed_at_end";         // something alive at aclFinalize
 inline constexpr const char* kFinalizeBeforeExit = "finalize_before_exit";
-inline constexpr const char* kDestroyIdle = "destroy_idle";  // freeing what queued work still uses
+inline constexpr const char* kWorkOrdered = "work_ordered";       // two streams on one memory, no event between
+inline constexpr const char* kEventRecorded = "event_recorded";   // waiting for an event that is not recorded
+inline constexpr const char* kEventOnce = "event_recorded_once";  // recorded again: it cannot be reset
+inline constexpr const char* kDestroyIdle = "destroy_idle";       // freeing what queued work still uses
 
 [[noreturn]] void break_rule(const char* rule, const std::string& detail);
 

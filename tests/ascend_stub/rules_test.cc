@@ -55,10 +55,23 @@ class Caller {
       std::memset(host.back(), 0, size);
     }
   }
-  void copy_in() {
+  void copy_in() { copy_in(stream); }
+  void copy_in(acl::aclrtStream queue) {
     for (size_t i = 0; i < 3; ++i) {
-      must(f.aclrtMemcpyAsync(device[i], bytes[i], host[i], bytes[i], acl::ACL_MEMCPY_HOST_TO_DEVICE, stream));
+      must(f.aclrtMemcpyAsync(device[i], bytes[i], host[i], bytes[i], acl::ACL_MEMCPY_HOST_TO_DEVICE, queue));
     }
+  }
+  acl::aclrtStream another_stream() {
+    acl::aclrtStream other = nullptr;
+    must(f.aclrtCreateStream(&other));
+    return other;
+  }
+  // An event for what stands in `queue`.
+  acl::aclrtEvent record(acl::aclrtStream queue) {
+    acl::aclrtEvent event = nullptr;
+    must(f.aclrtCreateEvent(&event));
+    must(f.aclrtRecordEvent(event, queue));
+    return event;
   }
   void set_gear(uint64_t gear) { must(f.aclmdlSetDynamicBatchSize(model_id, inputs, 3, gear)); }
   void execute() { must(f.aclmdlExecuteAsync(model_id, inputs, outputs, stream)); }
@@ -121,6 +134,22 @@ void keep_all_rules(const TinyModel& model, const std::string& folder) {
     caller.copy_out();
     caller.synchronize();
   }
+  // Copies on a stream of their own, before and after the run.
+  const acl::aclrtStream copies = caller.another_stream();
+  caller.copy_in(copies);
+  const acl::aclrtEvent copied = caller.record(copies);
+  must(caller.f.aclrtStreamWaitEvent(caller.stream, copied));
+  if (model.batches.size() > 1) caller.set_gear(2);
+  caller.execute();
+  const acl::aclrtEvent done = caller.record(caller.stream);
+  must(caller.f.aclrtStreamWaitEvent(copies, done));
+  must(caller.f.aclrtMemcpyAsync(caller.host.back(), caller.bytes.back(), caller.device.back(), caller.bytes.back(),
+                                 acl::ACL_MEMCPY_DEVICE_TO_HOST, copies));
+  caller.copy_in(copies);
+  must(caller.f.aclrtSynchronizeStream(copies));  // the other one's work came before
+  std::memset(caller.host.back(), 0, caller.bytes.back());
+  for (const acl::aclrtEvent event : {copied, done}) must(caller.f.aclrtDestroyEvent(event));
+  must(caller.f.aclrtDestroyStream(copies));
   caller.close();
   std::exit(0);
 }
@@ -297,7 +326,51 @@ TEST(StubRules, EverythingIsDestroyedAtTheEnd) {
 
 TEST(StubRules, FinalizeBeforeTheProcessEnds) { EXPECT_BROKEN(kFinalizeBeforeExit, kFixed, std::exit(0)); }
 
+TEST(StubRules, WorkOfTwoStreamsOnOneMemoryIsOrdered) {
+  // A run does not wait for its inputs.
+  EXPECT_BROKEN(kWorkOrdered, kFixed, c.copy_in(c.another_stream()); c.execute());
+  // An event that was recorded before the copies.
+  EXPECT_BROKEN(kWorkOrdered, kFixed, const auto other = c.another_stream(); const auto event = c.record(other);
+                c.copy_in(other); c.f.aclrtStreamWaitEvent(c.stream, event); c.execute());
+  // The event is there, and the run does not wait for it.
+  EXPECT_BROKEN(kWorkOrdered, kFixed, const auto other = c.another_stream(); c.copy_in(other); c.record(other);
+                c.execute());
+  // The next inputs overwrite those of a run.
+  EXPECT_BROKEN(kWorkOrdered, kFixed, c.copy_in(); c.synchronize(); c.execute(); c.copy_in(c.another_stream()));
+  // An answer is fetched before it is there.
+  EXPECT_BROKEN(kWorkOrdered, kFixed, c.copy_in(); c.execute(); c.stream = c.another_stream(); c.copy_out());
+}
+
+TEST(StubRules, HostMemoryIsNotTouchedBeforeTheStreamThatWaitsIsSynchronised) {
+  EXPECT_BROKEN(kHostBeforeSync, kFixed, const auto other = c.another_stream(); const auto event = c.record(other);
+                c.copy_in(other); c.f.aclrtStreamWaitEvent(c.stream, event); c.synchronize();
+                std::memset(c.host[0], 1, 4));
+}
+
+TEST(StubRules, EventsAreRecordedBeforeTheyAreWaitedFor) {
+  EXPECT_BROKEN(kEventRecorded, kFixed, acl::aclrtEvent event = nullptr; c.f.aclrtCreateEvent(&event);
+                c.f.aclrtStreamWaitEvent(c.stream, event));
+}
+
+TEST(StubRules, EventsAreRecordedOnce) {
+  EXPECT_BROKEN(kEventOnce, kFixed, const auto event = c.record(c.stream); c.synchronize();
+                c.f.aclrtRecordEvent(event, c.stream));
+}
+
+TEST(StubRules, EventsOfTheContext) {
+  EXPECT_BROKEN(kStreamContext, kFixed, const auto event = c.record(c.stream); acl::aclrtContext other = nullptr;
+                c.f.aclrtCreateContext(&other, 0); c.f.aclrtDestroyEvent(event));
+  EXPECT_BROKEN(kKnownHandle, kFixed, c.f.aclrtStreamWaitEvent(c.stream, c.stream));
+  EXPECT_BROKEN(kUseAfterFree, kFixed, const auto event = c.record(c.stream); c.synchronize();
+                c.f.aclrtDestroyEvent(event); c.f.aclrtStreamWaitEvent(c.stream, event));
+  EXPECT_BROKEN(kDestroyedAtEnd, kFixed, c.record(c.stream); c.synchronize(); c.close());
+}
+
 TEST(StubRules, NothingInUseIsFreed) {
+  EXPECT_BROKEN(kDestroyIdle, kFixed, c.f.aclrtDestroyEvent(c.record(c.stream)));
+  EXPECT_BROKEN(kDestroyIdle, kFixed, const auto other = c.another_stream(); const auto event = c.record(other);
+                c.f.aclrtStreamWaitEvent(c.stream, event); c.f.aclrtSynchronizeStream(other);
+                c.f.aclrtDestroyEvent(event));
   EXPECT_BROKEN(kDestroyIdle, kFixed, c.copy_in(); c.f.aclrtFree(c.device[0]));
   EXPECT_BROKEN(kDestroyIdle, kFixed, c.copy_in(); c.f.aclrtFreeHost(c.host[0]));
   EXPECT_BROKEN(kDestroyIdle, kFixed, c.copy_in(); c.f.aclrtDestroyStream(c.stream));

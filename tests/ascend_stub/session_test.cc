@@ -14,6 +14,7 @@
 #include "base/rng.h"
 #include "base/testing/temporary_folder.h"
 #include "model_files.h"
+#include "runtime/backends/ascend/errors.h"
 
 namespace ascend_stub {
 namespace {
@@ -248,9 +249,13 @@ TEST(AscendBadInput, Devices) {
 TEST(AscendFault, WhileOpening) {
   const posefix::TemporaryFolder folder;
   const auto om = write_tiny(folder.path(), {});
-  const std::vector<std::pair<std::string, std::string>> faults{
-      {"init", "aclInit"},         {"set_device", "no permission"},    {"load", "compile it again"},
-      {"malloc:3", "aclrtMalloc"}, {"malloc_host:2", "out of memory"}, {"malloc:7", "smaller --batch"}};
+  const std::vector<std::pair<std::string, std::string>> faults{{"init", "aclInit"},
+                                                                {"set_device", "no permission"},
+                                                                {"load", "compile it again"},
+                                                                {"load:2", "compile it again"},
+                                                                {"malloc:3", "aclrtMalloc"},
+                                                                {"malloc_host:2", "out of memory"},
+                                                                {"malloc:7", "smaller --batch"}};
   for (const auto& [fault, message] : faults) {
     SCOPED_TRACE(fault);
     const Environment environment("ASCEND_STUB_FAULT", fault);
@@ -280,6 +285,42 @@ TEST(AscendFault, FailedRunIsReportedAndTheNextOneWorks) {
   }
   session->run(third.input(), third.output());
   EXPECT_LT(third.worst(), 1e-3F);
+}
+
+// What a user does about each code stands behind the words for it.
+TEST(AscendErrors, SayWhatToDo) {
+  using posefix::runtime::ascend::explain;
+  const std::vector<std::pair<int, std::string>> advice{{100012, "compile it again"},
+                                                        {100039, "set_env.sh"},
+                                                        {107001, "--device npu:N"},
+                                                        {107002, "report it"},
+                                                        {145000, "compile the model again"},
+                                                        {145001, "report it"},
+                                                        {145013, "--batch"},
+                                                        {145015, "--aipp"},
+                                                        {148049, "set_env.sh"},
+                                                        {207000, "install"},
+                                                        {207001, "smaller --batch"},
+                                                        {207003, "--precision"},
+                                                        {207004, "npu-smi info"},
+                                                        {207006, "HwHiAiUser"},
+                                                        {245000, "smaller --batch"},
+                                                        {500002, "compile it again"},
+                                                        {500004, "npu-smi info"},
+                                                        {507010, "reset the device"},
+                                                        {507011, "--on-error retry"},
+                                                        {507015, "--on-error retry"},
+                                                        {507018, "~/ascend/log"},
+                                                        {507046, "POSEFIX_ASCEND_TIMEOUT_MS"},
+                                                        {507054, "reset the device"},
+                                                        {507899, "npu-smi info"},
+                                                        {545002, "compile it again"},
+                                                        // Codes that are in no list, by their first digit.
+                                                        {199999, "~/ascend/log"},
+                                                        {299999, "npu-smi info"},
+                                                        {399999, "npu-smi info"},
+                                                        {599999, "~/ascend/log"}};
+  for (const auto& [code, words] : advice) EXPECT_THAT(std::string(explain(code)), HasSubstr(words)) << code;
 }
 
 // Runs one batch and prints the error; in a process of its own, since the device is gone afterwards.

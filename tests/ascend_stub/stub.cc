@@ -5,7 +5,7 @@
 namespace ascend_stub {
 namespace {
 
-constexpr const char* kKindNames[] = {"context", "stream", "model description", "data set", "data buffer"};
+constexpr const char* kKindNames[] = {"context", "stream", "event", "model description", "data set", "data buffer"};
 
 std::string environment(const char* name, const char* otherwise) {
   const char* value = std::getenv(name);
@@ -41,6 +41,7 @@ struct AtExit {
 }  // namespace
 
 thread_local Context* current_context = nullptr;
+thread_local std::optional<std::chrono::steady_clock::time_point> ready_since;
 
 Stub& Stub::instance() {
   static Stub& stub = *new Stub();  // outlives the detached threads
@@ -124,11 +125,42 @@ acl::aclError fail(acl::aclError code, const std::string& message) {
   return code;
 }
 
-void enqueue(Stream& stream, std::function<acl::aclError()> work) {
+bool is_done(const Clock& done, const Task& task) {
+  const auto found = done.find(task.stream);
+  return found != done.end() && task.number <= found->second;
+}
+
+Task Stub::enqueue(Stream& stream, const std::vector<std::pair<Allocation*, bool>>& uses,
+                   std::function<acl::aclError()> work) {
+  const Task task{&stream, ++stream.tasks};
+  for (const auto& [allocation, writes] : uses) {
+    for (const Use& other : allocation->uses) {
+      if ((writes || other.writes) && other.task.stream != &stream && !is_done(stream.before, other.task)) {
+        break_rule(kWorkOrdered, "work of another stream uses the same memory, and no event puts it before this");
+      }
+    }
+    allocation->uses.push_back({task, writes});
+    Memory::protect(*allocation);
+  }
   const std::lock_guard lock(stream.queue->mutex);
   stream.queue->work.push_back(std::move(work));
   ++stream.queue->left;
   stream.queue->changed.notify_all();
+  return task;
+}
+
+void Stub::let_go(const Clock& done) {
+  for (Allocation& allocation : memory.allocations()) {
+    if (std::erase_if(allocation.uses, [&](const Use& use) { return is_done(done, use.task); }) > 0) {
+      Memory::protect(allocation);
+    }
+  }
+  const auto covered = [&](const Task& task) { return is_done(done, task); };
+  for (const auto& [stream, tasks] : done) {
+    stream->synchronised = std::max(stream->synchronised, tasks);
+  }
+  for (Event* event : events) std::erase_if(event->uses, covered);
+  for (const auto& [id, model] : models) std::erase_if(model->queued, covered);
 }
 
 }  // namespace ascend_stub

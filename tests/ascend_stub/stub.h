@@ -11,13 +11,16 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -45,12 +48,15 @@ struct LoadedModel {
   OmFile om;
   GraphDef graph;                   // of a GraphDef
   std::shared_ptr<OnnxModel> onnx;  // of an ONNX file
-  std::map<void*, int> queued;      // stream -> runs that were not synchronised
+  std::vector<Task> queued;         // runs that were not synchronised
 
   // The input that chooses the gear stands after the model's own.
   bool is_gear_input(size_t index) const { return !om.gears.empty() && index == om.inputs.size(); }
   size_t input_count() const { return om.inputs.size() + (om.gears.empty() ? 0 : 1); }
 };
+
+// Of each stream the number of its tasks that are done before something else.
+using Clock = std::map<Stream*, uint64_t>;
 
 // A queue of work and the thread that does it. The thread is detached: one that hangs must not keep the process.
 struct Stream {
@@ -64,8 +70,19 @@ struct Stream {
   };
   Context* context = nullptr;
   std::shared_ptr<Queue> queue = std::make_shared<Queue>();
-  std::vector<std::pair<Allocation*, bool>> held;  // memory that queued work uses; true: writes it
-  std::vector<LoadedModel*> running;               // one entry a queued run
+  uint64_t tasks = 0;         // queued so far
+  uint64_t synchronised = 0;  // of them
+  Clock before;               // tasks of other streams that events put before whatever is queued next
+};
+
+// Recorded once. What waits for it in another stream comes after what stood in its own.
+struct Event {
+  Context* context = nullptr;
+  bool is_recorded = false;
+  Clock before;
+  std::promise<void> reached;
+  std::shared_future<void> is_reached = reached.get_future().share();
+  std::vector<Task> uses;  // records and waits that were not synchronised
 };
 
 struct DataBuffer {
@@ -82,7 +99,7 @@ struct Description {
   const LoadedModel* model = nullptr;
 };
 
-enum class Kind { kContext, kStream, kDescription, kDataSet, kDataBuffer };
+enum class Kind { kContext, kStream, kEvent, kDescription, kDataSet, kDataBuffer };
 
 class Stub {
  public:
@@ -111,6 +128,12 @@ class Stub {
   // Kept, so that its address is not given out again and a late use is caught.
   void destroy(const void* handle) { handles_.at(handle).is_alive = false; }
 
+  // Queues work of a stream that uses memory. Of two uses of which one writes, one must come after the other.
+  Task enqueue(Stream& stream, const std::vector<std::pair<Allocation*, bool>>& uses,
+               std::function<acl::aclError()> work);
+  // The tasks are done: the caller may touch their memory again.
+  void let_go(const Clock& done);
+
   void configure();  // from the environment; aclInit calls it
   std::string leftovers() const;
   void check_end();  // break_rule unless everything was given back
@@ -125,6 +148,7 @@ class Stub {
   bool computes = true;
   std::set<int32_t> set_devices;
   Memory memory;
+  std::set<Event*> events;
   std::map<uint32_t, std::unique_ptr<LoadedModel>> models;
   std::vector<std::unique_ptr<LoadedModel>> unloaded_models;
 
@@ -143,8 +167,11 @@ class Stub {
 
 // Per thread.
 extern thread_local Context* current_context;
+// Of a stream's thread: since when the next run was only waiting for another one.
+extern thread_local std::optional<std::chrono::steady_clock::time_point> ready_since;
 // Keeps the message for aclGetRecentErrMsg and returns the code.
 acl::aclError fail(acl::aclError code, const std::string& message);
-void enqueue(Stream& stream, std::function<acl::aclError()> work);
+// Whether `done` covers the task.
+bool is_done(const Clock& done, const Task& task);
 
 }  // namespace ascend_stub

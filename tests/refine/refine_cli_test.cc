@@ -165,6 +165,17 @@ TEST_F(RefineCommand, ExifOrientationIsAppliedOnRequest) {
   EXPECT_EQ(refined(lying, "ignore"), refined(kPictures / (name + ".jpg"), "apply"));
 }
 
+TEST_F(RefineCommand, StatsOfTheCallersThreadAddUp) {
+  ASSERT_EQ(refine(kPictures, write(poses()), {"--annotations", kAnnotations, "--json"}), 0) << log_;
+  const size_t begin = log_.find("{\"people\"");
+  ASSERT_NE(begin, std::string::npos) << log_;
+  const ordered_json seconds = ordered_json::parse(log_.substr(begin, log_.find('\n', begin) - begin)).at("seconds");
+  const auto of = [&](const char* name) { return seconds.at(name).get<double>(); };
+  // Five numbers of four decimals.
+  EXPECT_NEAR(of("inference") + of("waiting_for_crops") + of("merge") + of("other"), of("total"), 2.6e-4);
+  EXPECT_LE(of("network_idle"), of("waiting_for_crops"));
+}
+
 TEST_F(RefineCommand, DrawsOnePictureAndAFolder) {
   ASSERT_EQ(run({"refine", folder_ / "model.safetensors", "--image", kPictures / "000000397133.jpg", "--poses", kPoses,
                  "--draw", folder_ / "one.png"}),

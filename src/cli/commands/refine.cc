@@ -221,21 +221,23 @@ void print_stats(const Flags& flags, const refine::Refined& refined, const runti
   if (flags.json) {
     fmt::print(
         "{{\"people\": {}, \"people_per_second\": {:.3f}, \"backend\": \"{}\", \"batch\": {}, \"batches\": {}, "
-        "\"seconds\": {{\"total\": {:.4f}, \"inference\": {:.4f}, \"waiting_for_crops\": {:.4f}, \"decode\": {:.4f}, "
-        "\"crop\": {:.4f}, \"merge\": {:.4f}}}}}\n",
+        "\"seconds\": {{\"total\": {:.4f}, \"inference\": {:.4f}, \"waiting_for_crops\": {:.4f}, \"merge\": {:.4f}, "
+        "\"other\": {:.4f}, \"network_idle\": {:.4f}, \"decode\": {:.4f}, \"crop\": {:.4f}}}}}\n",
         refined.kept.size(), people_per_second, session.info().backend, session.max_batch(), t.batches, t.total,
-        t.inference, t.starved, t.decode, t.crop, t.merge);
+        t.inference, t.waiting, t.merge, t.other(), t.starved, t.decode, t.crop);
     return;
   }
   const auto row = [&](const char* name, double seconds, const char* note) {
-    fmt::print("{:<20} {:>9.3f} s {:>6.1f} %  {}\n", name, seconds, t.total > 0 ? 100 * seconds / t.total : 0, note);
+    fmt::print("{:<22} {:>9.3f} s {:>6.1f} %  {}\n", name, seconds, t.total > 0 ? 100 * seconds / t.total : 0, note);
   };
-  row("total", t.total, "");
-  row("  inference", t.inference, "");
-  row("  waiting for crops", t.starved, "the network idle");
+  row("total", t.total, "of which");
+  row("  inference", t.inference, "batches handed over, answers awaited");
+  row("  waiting for crops", t.waiting, "");
   row("  merge and NMS", t.merge, "");
-  row("beside: decode", t.decode, "summed over threads, overlaps inference");
-  row("beside: crop", t.crop, "summed over threads, overlaps inference");
+  row("  other", t.other(), "");
+  row("of waiting: idle", t.starved, "the network had nothing to do");
+  row("beside: decode", t.decode, "summed over threads, overlaps the rest");
+  row("beside: crop", t.crop, "summed over threads, overlaps the rest");
   fmt::print("{} people, {:.2f} people/s, {} batches of up to {} crops on {}\n", refined.kept.size(), people_per_second,
              t.batches, session.max_batch(), session.info().backend);
 }

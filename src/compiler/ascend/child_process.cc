@@ -1,16 +1,20 @@
 #include "compiler/ascend/child_process.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "base/error.h"
@@ -114,6 +118,35 @@ bool read_available(int file, ChildResult& result, const std::function<void(std:
   }
 }
 
+// Why the kernel refused to start a program. Its "No such file" for one that is there means what is to run it: the
+// script's interpreter, or the loader of its shared libraries.
+std::string start_failure(const std::filesystem::path& program, int error) {
+  std::ifstream file(program, std::ios::binary);
+  if (error == ENOENT && file) {
+    std::string line;
+    std::getline(file, line);
+    if (!line.starts_with("#!")) {
+      return "the loader that it was linked for is missing on this machine; it is a program for another system";
+    }
+    const size_t begin = std::min(line.find_first_not_of(" \t", 2), line.size());
+    const std::string interpreter = line.substr(begin, line.find_first_of(" \t", begin) - begin);
+    if (interpreter.ends_with('\r')) {
+      return fmt::format(
+          "its first line '#!{}' ends in a carriage return (Windows line ends), which counts as a part of the "
+          "interpreter's name; remove it: sed -i 's/\\r$//' {}",
+          interpreter.substr(0, interpreter.size() - 1), program.string());
+    }
+    return fmt::format(
+        "it is a script for the interpreter {}, which is missing on this machine; install it, or mend the script's "
+        "first line",
+        interpreter);
+  }
+  if (error == ENOEXEC) {
+    return "it is neither a program for this machine's processor nor a script that names its interpreter (#!)";
+  }
+  return std::strerror(error);
+}
+
 }  // namespace
 
 ChildResult run_child(const std::filesystem::path& program, const std::vector<std::string>& arguments,
@@ -131,7 +164,7 @@ ChildResult run_child(const std::filesystem::path& program, const std::vector<st
     const SpawnSettings settings(working_folder, pipe.ends[1]);
     const int error =
         ::posix_spawn(&leader, program.c_str(), &settings.actions, &settings.attributes, argv.data(), environ);
-    if (error != 0) throw failed("cannot run {}: {}", program.string(), std::strerror(error));
+    if (error != 0) throw failed("cannot run {}: {}", program.string(), start_failure(program, error));
   }
   pipe.close_write_end();
   Group group(leader);

@@ -14,6 +14,7 @@ extern "C" {
 typedef int aclError;  // 0: done; 1xxxxx the caller, 2xxxxx resources, 3xxxxx busy, 5xxxxx inside
 typedef void* aclrtContext;
 typedef void* aclrtStream;
+typedef void* aclrtEvent;
 typedef struct aclmdlDesc aclmdlDesc;
 typedef struct aclmdlDataset aclmdlDataset;
 typedef struct aclDataBuffer aclDataBuffer;
@@ -66,6 +67,11 @@ aclError aclrtCreateStream(aclrtStream* stream);
 aclError aclrtDestroyStream(aclrtStream stream);
 aclError aclrtSynchronizeStream(aclrtStream stream);
 aclError aclrtSynchronizeStreamWithTimeout(aclrtStream stream, int32_t timeout_ms);
+
+aclError aclrtCreateEvent(aclrtEvent* event);  // to be recorded once
+aclError aclrtDestroyEvent(aclrtEvent event);
+aclError aclrtRecordEvent(aclrtEvent event, aclrtStream stream);
+aclError aclrtStreamWaitEvent(aclrtStream stream, aclrtEvent event);
 
 aclError aclrtMalloc(void** device, size_t bytes, aclrtMemMallocPolicy policy);
 aclError aclrtFree(void* device);
@@ -126,7 +132,8 @@ inline constexpr aclError kAclStreamTimeout = 507046;
   X(aclrtSetDevice) X(aclrtResetDevice) X(aclrtGetDeviceCount) \
   X(aclrtCreateContext) X(aclrtDestroyContext) X(aclrtSetCurrentContext) \
   X(aclrtGetRunMode) X(aclrtCreateStream) X(aclrtDestroyStream) \
-  X(aclrtSynchronizeStream) X(aclrtMalloc) X(aclrtFree) \
+  X(aclrtSynchronizeStream) X(aclrtCreateEvent) X(aclrtDestroyEvent) \
+  X(aclrtRecordEvent) X(aclrtStreamWaitEvent) X(aclrtMalloc) X(aclrtFree) \
   X(aclrtMallocHost) X(aclrtFreeHost) X(aclrtMemcpyAsync) \
   X(aclmdlLoadFromFile) X(aclmdlUnload) X(aclmdlCreateDesc) \
   X(aclmdlDestroyDesc) X(aclmdlGetDesc) X(aclmdlGetNumInputs) \

@@ -58,12 +58,13 @@ class AscendSession : public Session {
       : sidecar_(std::move(sidecar)),
         info_(info_of(sidecar_)),
         timeout_ms_(timeout_from_environment()),
-        device_(device_id(options.device)),
-        model_(load(om)) {
-    const ModelDescription description = describe(device_, model_);
-    check_description(description, sidecar_, om.string());
+        device_(device_id(options.device)) {
+    check_soc(om);
     for (std::unique_ptr<Slot>& slot : slots_) {
-      slot = std::make_unique<Slot>(device_, model_, description, sidecar_);
+      auto model = std::make_unique<Model>(device_, om.string());
+      const ModelDescription description = describe(device_, *model);
+      check_description(description, sidecar_, om.string());
+      slot = std::make_unique<Slot>(device_, std::move(model), description, sidecar_);
     }
   }
 
@@ -93,8 +94,7 @@ class AscendSession : public Session {
       const int64_t batch = *std::lower_bound(sidecar_.batches.begin(), sidecar_.batches.end(), input.size);
       const size_t index = (oldest_ + count_) % kSlots;
       slots_[index]->stage(input, batch);
-      slots_[index]->copy_in();
-      if (count_ == 0) slots_[index]->execute();
+      slots_[index]->submit(count_ > 0 ? slots_[(index + kSlots - 1) % kSlots].get() : nullptr);
       pending_[index] = {input.size, output};
       ++count_;
     });
@@ -107,21 +107,19 @@ class AscendSession : public Session {
       slots_[done]->finish(timeout_ms_);
       oldest_ = (oldest_ + 1) % kSlots;
       --count_;
-      if (count_ > 0) slots_[oldest_]->execute();
       slots_[done]->read(pending_[done].size, pending_[done].output);
     });
   }
 
  private:
   // The driver's own refusal of another chip's model says little.
-  Model load(const std::filesystem::path& om) const {
+  void check_soc(const std::filesystem::path& om) const {
     if (!device_.soc().empty() && !sidecar_.soc.empty() && device_.soc() != sidecar_.soc) {
       throw bad_input(
           "{}: the model was compiled for {}, this device is {}; compile it again: posefix compile ... --target "
           "ascend:{}",
           om.string(), sidecar_.soc, device_.soc(), device_.soc());
     }
-    return Model(device_, om.string());
   }
 
   struct Pending {
@@ -156,8 +154,7 @@ class AscendSession : public Session {
   OmSidecar sidecar_;
   ModelInfo info_;
   int32_t timeout_ms_;
-  Device device_;  // the members below are given back before it, in its context
-  Model model_;
+  Device device_;  // the slots are given back before it, in its context
   std::array<std::unique_ptr<Slot>, kSlots> slots_;
   std::array<Pending, kSlots> pending_;
   size_t oldest_ = 0;  // slot of the oldest batch in flight

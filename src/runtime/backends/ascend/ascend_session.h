@@ -1,10 +1,10 @@
 // An Ascend offline model (.om with its sidecar .om.json) as a Session.
 //
 // Two batches may be in flight: while the device works on one, the caller prepares the next and reads the one before.
-// A batch's run is queued when the one before has finished, so that the model never runs concurrently with itself. A
-// fixed model always runs its whole batch (missing persons are zeros that are never reported); with gears the smallest
-// that fits is chosen.
-// Non-goals: several devices in one session (open one session each).
+// The device finds the next run queued when it has finished one; how fast the host wakes up does not matter. For that
+// the model is loaded twice (slot.h). A fixed model always runs its whole batch (missing persons are zeros that are
+// never reported); with gears the smallest that fits is chosen. Non-goals: several devices in one session (open one
+// session each).
 #pragma once
 
 #include <cstdint>

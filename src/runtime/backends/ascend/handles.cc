@@ -32,6 +32,12 @@ Stream create_stream(const Device& device) {
   return {device, stream};
 }
 
+Event create_event(const Device& device) {
+  aclrtEvent event = nullptr;
+  check(device.acl(), "aclrtCreateEvent", device.acl().aclrtCreateEvent(&event));
+  return {device, event};
+}
+
 Model::Model(const Device& device, const std::string& path) : device_(device) {
   check(device.acl(), fmt::format("aclmdlLoadFromFile({})", path), device.acl().aclmdlLoadFromFile(path.c_str(), &id_));
 }

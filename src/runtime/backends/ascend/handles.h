@@ -43,6 +43,7 @@ class Handle {
 };
 
 using Stream = Handle<aclrtStream, &Acl::aclrtDestroyStream>;
+using Event = Handle<aclrtEvent, &Acl::aclrtDestroyEvent>;
 using Description = Handle<aclmdlDesc*, &Acl::aclmdlDestroyDesc>;
 using DeviceMemory = Handle<void*, &Acl::aclrtFree>;
 using PinnedMemory = Handle<void*, &Acl::aclrtFreeHost>;
@@ -51,6 +52,8 @@ using PinnedMemory = Handle<void*, &Acl::aclrtFreeHost>;
 DeviceMemory allocate_device(const Device& device, size_t bytes, const std::string& what);
 PinnedMemory allocate_pinned(const Device& device, size_t bytes, const std::string& what);
 Stream create_stream(const Device& device);
+// For one record: such an event cannot be reset.
+Event create_event(const Device& device);
 
 // A loaded model. Loading, executing and unloading happen in the context of its device.
 class Model {

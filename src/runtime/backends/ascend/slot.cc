@@ -46,9 +46,10 @@ void read_values(const std::byte* in, DType dtype, float factor, std::span<float
 
 }  // namespace
 
-Slot::Slot(const Device& device, const Model& model, const ModelDescription& description, const OmSidecar& sidecar)
+Slot::Slot(const Device& device, std::unique_ptr<Model> model, const ModelDescription& description,
+           const OmSidecar& sidecar)
     : device_(device),
-      model_(model),
+      model_(std::move(model)),
       sidecar_(sidecar),
       gear_input_(description.gear_input),
       input_set_(device),
@@ -127,6 +128,19 @@ void Slot::stage(const CropBatch& input, int64_t batch) {
   }
 }
 
+void Slot::submit(Slot* before) {
+  const Acl& acl = device_.acl();
+  copy_in();
+  if (before != nullptr) {
+    before_ = std::move(before->done_);
+    check(acl, "aclrtStreamWaitEvent", acl.aclrtStreamWaitEvent(stream_.get(), before_.get()));
+  }
+  execute();
+  done_ = create_event(device_);
+  check(acl, "aclrtRecordEvent", acl.aclrtRecordEvent(done_.get(), stream_.get()));
+  copy_out();
+}
+
 void Slot::copy_in() {
   if (device_.is_device_mode()) return;
   for (size_t i = 0; i < inputs_.size(); ++i) {
@@ -141,12 +155,16 @@ void Slot::execute() {
   const Acl& acl = device_.acl();
   if (gear_input_ >= 0) {
     check(acl, fmt::format("aclmdlSetDynamicBatchSize({})", batch_),
-          acl.aclmdlSetDynamicBatchSize(model_.id(), input_set_.get(), static_cast<size_t>(gear_input_),
+          acl.aclmdlSetDynamicBatchSize(model_->id(), input_set_.get(), static_cast<size_t>(gear_input_),
                                         static_cast<uint64_t>(batch_)));
   }
   check(acl, "aclmdlExecuteAsync",
-        acl.aclmdlExecuteAsync(model_.id(), input_set_.get(), output_set_.get(), stream_.get()));
+        acl.aclmdlExecuteAsync(model_->id(), input_set_.get(), output_set_.get(), stream_.get()));
+}
+
+void Slot::copy_out() {
   if (device_.is_device_mode()) return;
+  const Acl& acl = device_.acl();
   for (size_t i = 0; i < outputs_.size(); ++i) {
     const Port& port = outputs_[i];
     check(acl, fmt::format("aclrtMemcpyAsync ({} from the device)", sidecar_.outputs[i].name),
@@ -156,6 +174,12 @@ void Slot::execute() {
 }
 
 void Slot::finish(int32_t timeout_ms) {
+  synchronize(timeout_ms);
+  before_ = {};
+  done_ = {};
+}
+
+void Slot::synchronize(int32_t timeout_ms) {
   const Acl& acl = device_.acl();
   if (acl.aclrtSynchronizeStreamWithTimeout != nullptr) {
     const aclError code = acl.aclrtSynchronizeStreamWithTimeout(stream_.get(), timeout_ms);
@@ -168,7 +192,11 @@ void Slot::finish(int32_t timeout_ms) {
   check(acl, "aclrtSynchronizeStream (the model's run)", acl.aclrtSynchronizeStream(stream_.get()));
 }
 
-void Slot::drain() noexcept { device_.acl().aclrtSynchronizeStream(stream_.get()); }
+void Slot::drain() noexcept {
+  device_.acl().aclrtSynchronizeStream(stream_.get());
+  before_ = {};
+  done_ = {};
+}
 
 void Slot::read(int64_t size, const RefinedBatch& output) const {
   const auto values = static_cast<size_t>(size * sidecar_.joints());
