@@ -60,10 +60,28 @@ void add_ascend_flags(CLI::App& app, AscendFlags& flags) {
       ->check(CLI::IsMember({"pb", "onnx"}));
   app.add_flag("--aipp", flags.aipp, "ascend: pictures go in as bytes, the mean is subtracted on the device");
   app.add_flag("--emit-only", flags.emit_only, "ascend: write what atc needs and do not run it");
-  app.add_option("--atc-timeout", flags.timeout_s, "ascend: seconds before atc is ended")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+  app.add_option("--atc-timeout", flags.timeout_s, "ascend: seconds before atc is ended")->capture_default_str();
   app.add_option("--skeleton", flags.skeleton, "name or YAML file, for a model that carries none");
+}
+
+void check_ascend_flags(const AscendFlags& flags, const std::string& target, const std::filesystem::path& model) {
+  if (model.extension() == ".om") {
+    throw bad_input(
+        "{}: is compiled for an Ascend device already, and weights cannot be read from it; compile the "
+        "snapshot, .pb or .onnx file that it was made from",
+        model.string());
+  }
+  if (!(flags.timeout_s > 0)) throw bad_input("--atc-timeout {}: expected more than 0 seconds", flags.timeout_s);
+  if (is_ascend_target(target)) return;
+  const AscendFlags defaults;
+  const auto refuse = [&](bool is_given, const char* flag) {
+    if (is_given) throw bad_input("{} goes with --target ascend:SOC, not with {}", flag, target);
+  };
+  refuse(flags.batch != defaults.batch, "--batch");
+  refuse(flags.via != defaults.via, "--via");
+  refuse(flags.aipp, "--aipp");
+  refuse(flags.emit_only, "--emit-only");
+  refuse(flags.timeout_s != defaults.timeout_s, "--atc-timeout");
 }
 
 bool is_ascend_target(const std::string& target) { return target.starts_with(kPrefix); }
@@ -92,7 +110,14 @@ void inspect_om(const std::filesystem::path& om, bool write_sidecar, const std::
   if (write_sidecar) {
     OmSidecar sidecar = runtime::ascend::describe_om(om, "");
     std::copy(std::begin(model::kImageMeanBgr), std::end(model::kImageMeanBgr), sidecar.mean_bgr.begin());
-    if (!skeleton.empty()) sidecar.skeleton_yaml = pose::Skeleton::load(skeleton).yaml;
+    if (!skeleton.empty()) {
+      const pose::Skeleton loaded = pose::Skeleton::load(skeleton);
+      if (loaded.size() != sidecar.joints()) {
+        throw bad_input("--skeleton {}: has {} joints, {} has {}", skeleton, loaded.size(), om.string(),
+                        sidecar.joints());
+      }
+      sidecar.skeleton_yaml = loaded.yaml;
+    }
     runtime::ascend::write_om_sidecar(json, sidecar);
     fmt::print(stderr, "wrote {}\n", json.string());
   }

@@ -20,6 +20,9 @@ struct AscendFlags {
 
 void add_ascend_flags(CLI::App& app, AscendFlags& flags);
 
+// Error (bad input): flags for atc with another target, or a `model` that is compiled for a device already.
+void check_ascend_flags(const AscendFlags& flags, const std::string& target, const std::filesystem::path& model);
+
 // True for "ascend:310P3".
 bool is_ascend_target(const std::string& target);
 

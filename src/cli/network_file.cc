@@ -73,6 +73,10 @@ NetworkFile read_network_file(const std::filesystem::path& path) {
 
 std::unique_ptr<runtime::Session> open_network(const std::filesystem::path& path,
                                                const runtime::SessionOptions& options) {
+  if (path.string().ends_with(".om.json")) {
+    throw bad_input("{}: is the sidecar of an Ascend model; give the model itself: {}", path.string(),
+                    std::filesystem::path(path).replace_extension().string());
+  }
   auto session = is_exported_model(path) ? open_exported(path, options) : compiler::open_model(path, options);
   const runtime::ModelInfo& info = session->info();
   if (!info.missing_precision.empty()) {

@@ -246,6 +246,15 @@ TEST(AscendBadInput, Devices) {
   EXPECT_THAT(opening_error(om, ErrorCode::kBadInput), HasSubstr("0 Ascend devices"));
 }
 
+TEST(AscendBadInput, AnotherBackend) {
+  const posefix::TemporaryFolder folder;
+  posefix::runtime::SessionOptions options;
+  options.backend = "cpu";
+  EXPECT_THROW(posefix::runtime::open_session(write_tiny(folder.path(), {}), options), Error);
+  options.backend = "ascend";
+  EXPECT_NE(posefix::runtime::open_session(write_tiny(folder.path(), {}), options), nullptr);
+}
+
 TEST(AscendFault, WhileOpening) {
   const posefix::TemporaryFolder folder;
   const auto om = write_tiny(folder.path(), {});

@@ -141,6 +141,30 @@ TEST_F(CommandLine, OutputsAreCheckedBeforeTheWork) {
       {"is a folder"});
 }
 
+// What belongs to another target or device is said, not ignored.
+TEST_F(CommandLine, AscendOptionsAndFilesInTheWrongPlace) {
+  const std::string model = tiny_model();
+  const std::string om = folder_.write("m.om", "compiled");
+  const std::string sidecar = folder_.write("m.om.json", "{}");
+  const auto compile = [&](const std::string& file, std::vector<std::string> more) {
+    more.insert(more.begin(), {"compile", file, "--out", folder_ / "out.plan"});
+    return posefix(more);
+  };
+  expect_refusal(compile(model, {"--aipp"}), {"--aipp goes with --target ascend:SOC, not with cpu"});
+  expect_refusal(compile(model, {"--batch", "4"}), {"--batch goes with --target ascend:SOC"});
+  expect_refusal(compile(model, {"--atc-timeout", "0"}), {"--atc-timeout 0: expected more than 0 seconds"});
+  expect_refusal(compile(om, {"--target", "ascend:310P3"}), {"m.om", "compiled for an Ascend device already"});
+  const auto refine = [&](const std::string& file, const std::string& backend) {
+    std::vector<std::string> arguments{"refine",  file,   "--images", kPictures,
+                                       "--poses", kPoses, "--out",    folder_ / "o.json"};
+    if (!backend.empty()) arguments.insert(arguments.end(), {"--backend", backend});
+    return posefix(arguments);
+  };
+  expect_refusal(refine(om, "cpu"), {"--backend cpu", "m.om is compiled for an Ascend device"});
+  expect_refusal(refine(model, "ascend"), {"--backend ascend", "posefix compile"});
+  expect_refusal(refine(sidecar, ""), {"m.om.json: is the sidecar", "give the model itself"});
+}
+
 TEST_F(CommandLine, NamesOutsideOfUtf8) {
   const fs::path folder = folder_ / "n\xFF \xC3\xA4";
   fs::create_directories(folder);

@@ -80,6 +80,7 @@ void verify_model(const Arguments& arguments) {
 }
 
 void run(Arguments& arguments) {
+  check_ascend_flags(arguments.ascend, arguments.options.target, arguments.model);
   check_verify_flags(arguments.verify);
   check_tuning_flags(arguments.tuning, arguments.options.target, arguments.precision);
   check_calibration_flags(arguments.calibration, arguments.precision, arguments.tuning.tune);

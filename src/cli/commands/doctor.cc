@@ -36,7 +36,10 @@ std::vector<DeviceReport> probe(const std::string& device) {
     if (device.empty() || device == candidate.device) reports.push_back(candidate.run());
   }
   if (reports.empty()) {
-    throw bad_input("--device {}: expected cpu, cuda or npu; the nearest is {}", device, nearest_name(device, known));
+    const std::string nearest = device.starts_with("ascend") ? "npu"
+                                : device.starts_with("gpu")  ? "cuda"
+                                                             : nearest_name(device, known);
+    throw bad_input("--device {}: expected cpu, cuda or npu; the nearest is {}", device, nearest);
   }
   return reports;
 }

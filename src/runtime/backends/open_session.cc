@@ -52,8 +52,18 @@ std::unique_ptr<Session> open_streams(const PlanPointer& plan, const SessionOpti
 }  // namespace
 
 std::unique_ptr<Session> open_session(const std::filesystem::path& plan, const SessionOptions& options) {
+  const bool is_om = plan.extension() == ".om";
+  if (is_om && !options.backend.empty() && options.backend != "ascend") {
+    throw bad_input(
+        "--backend {}: {} is compiled for an Ascend device and runs there alone; give what it was made from",
+        options.backend, plan.string());
+  }
+  if (!is_om && options.backend == "ascend") {
+    throw bad_input("--backend ascend: {} is no .om; make one with: posefix compile {} --target ascend:SOC --out M.om",
+                    plan.string(), plan.string());
+  }
+  if (is_om) return ascend::open_ascend(plan, options);
   if (options.backend == "torch") return open_torch(plan, options);
-  if (options.backend == "ascend" || plan.extension() == ".om") return ascend::open_ascend(plan, options);
   try {
     return open_session(read_shared(plan), options);
   } catch (const Error& error) {

@@ -83,6 +83,12 @@ bool search_in(const fs::path& folder, Acl& functions, LibrarySearch& search) {
   return false;
 }
 
+// The one folder to look in, or null.
+const char* asked_folder() {
+  const char* folder = std::getenv("POSEFIX_ACL_LIBRARY_DIR");
+  return folder != nullptr && *folder != '\0' ? folder : nullptr;
+}
+
 std::vector<fs::path> folders() {
   std::vector<fs::path> folders{fs::path()};
   for (const char* variable : {"ASCEND_TOOLKIT_HOME", "ASCEND_HOME_PATH"}) {
@@ -102,8 +108,8 @@ struct Loaded {
 const Loaded& loaded() {
   static const Loaded result = [] {
     Loaded found;
-    if (const char* folder = std::getenv("POSEFIX_ACL_LIBRARY_DIR")) {
-      found.search = search_folder(folder, found.functions);
+    if (const char* asked = asked_folder()) {
+      found.search = search_folder(asked, found.functions);
       return found;
     }
     for (const fs::path& folder : folders()) {
@@ -127,6 +133,10 @@ const LibrarySearch& search_library() { return loaded().search; }
 const Acl& acl() {
   const LibrarySearch& search = loaded().search;
   if (search.is_usable) return loaded().functions;
+  if (const char* asked = asked_folder(); asked != nullptr && !fs::is_directory(asked)) {
+    throw bad_input("$POSEFIX_ACL_LIBRARY_DIR: {} is no folder; it names the one that AscendCL's libraries are in",
+                    asked);
+  }
   if (search.is_broken()) {
     throw failed(
         "AscendCL cannot be used: {}. This CANN is broken, without its driver, or of a version that posefix does not "
