@@ -51,6 +51,25 @@ std::vector<double> ticks(const Range& range, int wanted) {
   return values;
 }
 
+// Round values for a logarithmic axis whose range holds their logarithms: 1, 2 and 5 of every decade; of many decades
+// only powers of ten; in a part of a decade, values at equal distances.
+std::vector<double> logarithmic_ticks(const Range& logarithms, int wanted) {
+  const Range range{std::pow(10, logarithms.low), std::pow(10, logarithms.high)};
+  std::vector<double> values;
+  for (double power = std::floor(logarithms.low); power <= logarithms.high; ++power) {
+    for (const double digit : {1, 2, 5}) {
+      const double value = digit * std::pow(10, power);
+      if (value >= range.low * (1 - 1e-9) && value <= range.high * (1 + 1e-9)) values.push_back(value);
+    }
+  }
+  if (values.size() < 3) return ticks(range, wanted);
+  if (static_cast<int>(values.size()) <= 2 * wanted) return values;
+  values = ticks(logarithms, wanted);
+  std::erase_if(values, [](double power) { return std::abs(power - std::round(power)) > 1e-9; });
+  for (double& value : values) value = std::pow(10, value);
+  return values;
+}
+
 class Drawing {
  public:
   explicit Drawing(const LineChart& chart) : chart_(chart) {
@@ -72,12 +91,12 @@ class Drawing {
   std::string svg() const {
     std::string text = fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">\n", kWidth, kHeight,
                                    html_text(chart_.title));
-    for (const double tick : ticks(y_, 5)) {
+    for (const double tick : chart_.logarithmic ? logarithmic_ticks(y_, 5) : ticks(y_, 5)) {
+      const double y = y_px(chart_.logarithmic ? std::log10(tick) : tick);
       text += fmt::format(
           "<line class=\"grid\" x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/>"
           "<text x=\"{3}\" y=\"{4:.1f}\" text-anchor=\"end\">{5:.4g}</text>\n",
-          kLeft, kWidth - kRight, y_px(tick), kLeft - 6, y_px(tick) + 4,
-          chart_.logarithmic ? std::pow(10, tick) : tick);
+          kLeft, kWidth - kRight, y, kLeft - 6, y + 4, tick);
     }
     for (const double tick : ticks(x_, 6)) {
       text += fmt::format("<text x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\">{:.6g}</text>\n", x_px(tick),

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -19,7 +20,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr const char* kStyle = R"css(h2 { font-size: 1rem; margin: 0 0 .3rem; }
-main { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 1.5rem; margin-top: 1rem; }
+main { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 1.5rem; margin: 1rem 0 2rem; }
 figure { margin: 0; }
 figure > svg { width: 100%; height: auto; }
 svg text { font-size: 11px; fill: currentColor; }
@@ -137,10 +138,15 @@ Figures summary_of(const Metrics& metrics) {
   summary.emplace_back("Time in steps", duration(training_seconds(metrics.steps)));
   if (!metrics.starts.empty()) {
     const Json& start = metrics.starts.back().at("start");
-    for (const char* key : {"machine", "device", "libtorch", "threads", "persons", "version"}) {
+    constexpr std::array<std::pair<const char*, const char*>, 5> kLabels = {{{"machine", "Machine"},
+                                                                             {"device", "Device"},
+                                                                             {"libtorch", "LibTorch"},
+                                                                             {"threads", "Threads"},
+                                                                             {"persons", "People to train on"}}};
+    for (const auto& [key, label] : kLabels) {
       const auto found = start.find(key);
       if (found == start.end()) continue;
-      summary.emplace_back(key, found->is_string() ? found->get<std::string>() : found->dump());
+      summary.emplace_back(label, found->is_string() ? found->get<std::string>() : found->dump());
     }
     summary.emplace_back("Starts of the program", fmt::format("{}", metrics.starts.size()));
   }

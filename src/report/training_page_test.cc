@@ -38,7 +38,7 @@ TEST_F(TrainingPageTest, HoldsFiguresCurvesMachineAndConfiguration) {
   std::ofstream(run_ / "config.yaml") << "train.seed: 1 # <seed>\n";
   write_training_page(run_, run_ / "report.html");
   const std::string page = read_file(run_ / "report.html");
-  EXPECT_THAT(page, HasSubstr("some processor"));
+  EXPECT_THAT(page, HasSubstr("<td>Machine</td><td>some processor</td>"));
   EXPECT_THAT(page, HasSubstr("20 (1.00 epochs)"));
   EXPECT_THAT(page, HasSubstr("AP 60.00 before, 70.00 after"));
   EXPECT_THAT(page, HasSubstr("0 h 01 min 15 s"));
