@@ -72,7 +72,37 @@ Network::Network(graph::Graph graph, const NamedTensors& weights, const NetworkO
   if (options.precision != DType::kF32) check_precision(options.precision, true, device_);
   if (options.inference_precision != DType::kF32) check_precision(options.inference_precision, false, device_);
   lay_out_variables();
+  if (options.blank_image) find_image_filters();
   import_variables(weights);
+}
+
+void Network::find_image_filters() {
+  std::map<NodeId, int64_t> first_channel{{graph_.find("image"), 0}};  // of the image, in values that hold it as it is
+  for (NodeId id = 0; id < static_cast<NodeId>(graph_.nodes().size()); ++id) {
+    const graph::Node& node = graph_.node(id);
+    int64_t channel = 0;
+    for (const NodeId input : node.inputs) {
+      const auto found = first_channel.find(input);
+      if (found != first_channel.end()) {
+        if (node.op == Op::kConv2d) {
+          image_filters_[graph_.node(node.inputs[1]).name] = found->second;
+        } else if (node.op == Op::kConcat || node.op == Op::kPad) {
+          first_channel[id] = channel + found->second;
+        } else {
+          throw bad_input("train.blank_image: only convolutions may read the image, and '{}' ({}) does", node.name,
+                          graph::schema(node.op).name);
+        }
+      }
+      channel += graph_.node(input).type.shape.back();
+    }
+  }
+}
+
+void Network::blank_image_channels(const std::string& name, const at::Tensor& values) const {
+  const auto found = image_filters_.find(name);
+  if (found == image_filters_.end()) return;
+  const int64_t channels = graph_.node(graph_.find("image")).type.shape.back();
+  values.narrow(1, found->second, channels).zero_();
 }
 
 at::Tensor Network::flat_view(const at::Tensor& flat, int64_t offset, const Shape& stored) const {
@@ -140,6 +170,7 @@ void Network::import_variables(const NamedTensors& weights) {
     const Tensor& tensor = find_weight(weights, graph_.node(id), "weights");
     at::Tensor value = variables_[static_cast<size_t>(variable_of_node_[static_cast<size_t>(id)])].value.detach();
     value.copy_(filter_to_torch(to_torch(tensor, options_.dtype)));
+    blank_image_channels(graph_.node(id).name, value);
   }
 }
 
@@ -168,7 +199,9 @@ void Network::import_flat(const NamedTensors& tensors, at::Tensor& flat, const s
     if (!variable.trainable) continue;
     const graph::Node& node = graph_.node(graph_.find(variable.name));
     const Tensor& tensor = find_weight(tensors, node, source);
-    flat_view(flat, variable.flat_offset, node.type.shape).copy_(filter_to_torch(to_torch(tensor, options_.dtype)));
+    const at::Tensor values = flat_view(flat, variable.flat_offset, node.type.shape);
+    values.copy_(filter_to_torch(to_torch(tensor, options_.dtype)));
+    blank_image_channels(variable.name, values);
   }
 }
 

@@ -9,6 +9,9 @@
 // In a low precision convolutions and the feature maps between them are bf16 or f16; variables, their gradients, batch
 // statistics, biases and everything from the logits on stay in `dtype`. Each mode has its own: a network that trains in
 // a low precision is validated in `dtype`.
+// blank_image: the filters' channels that read the image are zero from the start, in every import, so that exported
+// weights answer the same wherever they run and whatever image they are given. Their gradients are zero too, so they
+// stay so.
 // Non-goals: losses and optimisers (train/), other layouts than NCHW in the interface.
 #pragma once
 
@@ -40,7 +43,7 @@ struct NetworkOptions {
   double batch_norm_decay = 0.99;
   bool channels_last = false;       // memory order of feature maps and filters; the values are the same
   std::vector<std::string> frozen;  // prefixes of variables that do not train (their batch norms use moving statistics)
-  bool blank_image = false;         // the image input counts as zeros
+  bool blank_image = false;         // the image input counts as zeros, and its weights are zero; see Network
   GatherFromProcesses gather;       // set: batch statistics are those of all processes
 };
 
@@ -54,7 +57,8 @@ struct Variable {
 class Network {
  public:
   // Error (bad input) when a variable of the graph is missing in `weights` or has another shape or type, or when this
-  // LibTorch cannot compute in the precision on the device.
+  // LibTorch cannot compute in the precision on the device. blank_image: likewise when something else than
+  // convolutions reads the image.
   Network(graph::Graph graph, const NamedTensors& weights, const NetworkOptions& options);
 
   struct Inputs {
@@ -88,14 +92,18 @@ class Network {
 
  private:
   void lay_out_variables();
+  void find_image_filters();
+  // Zeros for the image's channels of the filter `name`, if it has some. `values`: LibTorch's layout.
+  void blank_image_channels(const std::string& name, const at::Tensor& values) const;
   at::Tensor flat_view(const at::Tensor& flat, int64_t offset, const Shape& stored) const;
   at::Tensor run_step(const PlanStep& step, const std::vector<at::Tensor>& values, Mode mode);
 
   graph::Graph graph_;
   NetworkOptions options_;
   at::Device device_;
-  std::vector<Variable> variables_;    // in flat order, then moving statistics
-  std::vector<int> variable_of_node_;  // by node id; -1: not a weight
+  std::vector<Variable> variables_;               // in flat order, then moving statistics
+  std::vector<int> variable_of_node_;             // by node id; -1: not a weight
+  std::map<std::string, int64_t> image_filters_;  // blank_image: filters that read the image, its first channel there
   at::Tensor flat_values_;
   at::Tensor flat_gradients_;
   at::Tensor moving_;
