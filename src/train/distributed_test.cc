@@ -258,8 +258,8 @@ double worst_difference(const TrainConfig& config, int64_t world, int64_t steps,
   return worst;
 }
 
-// In double along the ranks' own path. In single precision from the same weights at every step, since two f32 runs
-// part: Adam may make steps of full size of gradients that are nothing but rounding, as of the biases before a softmax.
+// In double along the ranks' own path. In single precision from the same weights at every step, since along their own
+// paths two f32 runs part: what rounding changes in a step's weights grows from step to step (docs/distributed.md).
 TEST(Distributed, TwoRanksAtBatchFourAreOneAtEight) {
   EXPECT_LT(worst_difference(recipe(), 2, 20, DType::kF64), 1e-8);
   EXPECT_LT(worst_difference(recipe(), 2, 20, DType::kF32, Start::kSame), 1e-5);
