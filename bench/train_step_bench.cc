@@ -60,6 +60,7 @@ void run(std::span<char*> arguments) {
   config.input_size = {std::stoll(size), std::stoll(size.substr(size.find('x') + 1))};
   train::TrainConfig recipe;
   recipe.batch_size = std::stoll(arguments[2]);
+  torchgraph::keep_freed_memory();  // as posefix train
   const int threads = torchgraph::fix_threads(std::stoi(arguments[3]));
   const graph::Graph graph = model::build(config, kJoints);
   const NamedTensors weights = model::initialise(graph, 1);

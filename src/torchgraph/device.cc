@@ -5,8 +5,10 @@
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <dlfcn.h>
 #include <fmt/format.h>
+#include <malloc.h>
 #include <torch/version.h>
 
+#include <climits>
 #include <cstdlib>
 #include <filesystem>
 
@@ -185,6 +187,12 @@ int fix_threads(int threads) {
   at::globalContext().setAllowTF32CuDNN(false);
   at::globalContext().setAllowTF32CuBLAS(false);
   return resolved;
+}
+
+void keep_freed_memory() {
+  ::mallopt(M_MMAP_MAX, 0);              // large blocks from the heap too
+  ::mallopt(M_TRIM_THRESHOLD, INT_MAX);  // and the heap's end is not given back
+  ::mallopt(M_TOP_PAD, 64 << 20);        // which grows in larger steps
 }
 
 std::string libtorch_version() { return TORCH_VERSION; }

@@ -30,6 +30,11 @@ std::string collective_library(const std::string& name);
 // resumed run must use the same. Returns the number.
 int fix_threads(int threads);
 
+// The process keeps the memory that it frees, for the next step: LibTorch's CPU allocator is malloc, which gets large
+// blocks from the system one by one and gives them back, so that every feature map of every step would be zeroed by the
+// kernel and mapped page by page again. For a process that trains; it then stays as large as it ever was.
+void keep_freed_memory();
+
 // LibTorch's version: "1.13.1".
 std::string libtorch_version();
 

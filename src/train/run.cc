@@ -163,6 +163,7 @@ bool train_run(const RunRequest& request) {
   RunConfig config;
   config.options.load(request.config);
   for (const std::string& assignment : request.set) config.options.set(assignment);
+  torchgraph::keep_freed_memory();
   const Place place = place_in_job(process_environment());
   if (config.train.batch_size % (config.train.accumulate * place.world) != 0) {
     throw bad_input("train.batch_size {}: train.accumulate {} times {} processes does not divide it",
