@@ -53,6 +53,7 @@ GradientBuckets::~GradientBuckets() = default;
 
 void GradientBuckets::lay_out(int64_t bucket_bytes) {
   const int64_t element_bytes = static_cast<int64_t>(network_.flat_gradients().element_size());
+  bucket_bytes = std::min(bucket_bytes, network_.trainable_count() * element_bytes / kLeastBuckets);
   for (const torchgraph::Variable& variable : network_.variables()) {
     if (!variable.trainable) continue;
     const bool full =

@@ -2,7 +2,8 @@
 //
 // A hook behind each variable's accumulation counts its bucket down; full buckets are sent in one fixed order, the
 // same on every rank: that in which a backward pass fills them. Sums are those of the whole tensor, element by
-// element, so that neither the buckets nor the overlap change a bit.
+// element, so that the overlap changes no bit. Nor do the buckets with two ranks; with more they say in which order the
+// ranks' values are added, and depend on the network alone.
 // Non-goals: what the gradients are of, the mean (the loss is divided by the number of processes beforehand).
 #pragma once
 
@@ -18,8 +19,10 @@ namespace posefix::train {
 class GradientBuckets {
  public:
   static constexpr int64_t kBucketBytes = int64_t{25} << 20;
+  static constexpr int64_t kLeastBuckets = 4;  // a single one would be full, and sent, after the whole backward pass
 
-  // Both outlive this object and stay where they are.
+  // Both outlive this object and stay where they are. Buckets hold `bucket_bytes`, less where the network is so small
+  // that there would be fewer than kLeastBuckets.
   GradientBuckets(torchgraph::Network& network, Collective& collective, int64_t bucket_bytes = kBucketBytes);
   ~GradientBuckets();
   GradientBuckets(const GradientBuckets&) = delete;
