@@ -97,7 +97,10 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& 
   }
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0) throw failed("{}: cannot stat: {}", path.string(), reason(errno));
-  if (S_ISDIR(status.st_mode)) throw bad_input("{}: is a folder, expected a file", path.string());
+  if (S_ISDIR(status.st_mode)) {
+    const std::string held = files_like(path, "");
+    throw bad_input("{}: is a folder, expected a file; it holds: {}", path.string(), held.empty() ? "no files" : held);
+  }
   const std::shared_ptr<MappedFile> file(new MappedFile(path));
   if (!S_ISREG(status.st_mode)) {
     file->piped_ = read_to_end(fd.get(), path);

@@ -321,7 +321,10 @@ std::vector<Weight> borrow_weights(const Plan& plan, const std::shared_ptr<const
 
 }  // namespace
 
-bool is_plan_file(const std::filesystem::path& path) { return starts_with_magic(MappedFile::open(path)->bytes()); }
+bool is_plan_file(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return std::filesystem::is_regular_file(path, ignored) && starts_with_magic(MappedFile::open(path)->bytes());
+}
 
 std::shared_ptr<const Plan> read_plan(const std::filesystem::path& path) {
   const std::shared_ptr<const MappedFile> file = MappedFile::open(path);

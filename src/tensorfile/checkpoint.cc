@@ -107,6 +107,16 @@ Checkpoint open_checkpoint(const fs::path& path) {
   return open_checkpoint_v1(path);
 }
 
+bool names_checkpoint_v2(const fs::path& path) {
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) {
+    const auto is_index = [](const fs::directory_entry& entry) { return entry.path().extension() == ".index"; };
+    const fs::directory_iterator files(path, ignored);
+    return fs::is_regular_file(path / "checkpoint", ignored) || std::any_of(begin(files), end(files), is_index);
+  }
+  return fs::exists(index_path(prefix_of(path)), ignored) || is_checkpoint_state(path);
+}
+
 void check_sound(const Checkpoint& checkpoint) {
   std::vector<const CheckpointTensor*> damaged;
   for (const CheckpointTensor& tensor : checkpoint.tensors) {

@@ -63,6 +63,10 @@ Checkpoint parse_checkpoint_v1(std::span<const std::byte> bytes, const std::stri
 // Error (bad input) naming the damaged tensors of `checkpoint`, the one that lies first in detail; else nothing.
 void check_sound(const Checkpoint& checkpoint);
 
+// Whether `path` means a TensorFlow V2 checkpoint: its prefix, one of its files, TensorFlow's file `checkpoint`, or a
+// folder with such files.
+bool names_checkpoint_v2(const std::filesystem::path& path);
+
 // All tensors; open_checkpoint() and check_sound().
 NamedTensors read_checkpoint(const std::filesystem::path& path);
 

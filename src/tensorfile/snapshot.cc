@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "tensorfile/checkpoint.h"
 #include "tensorfile/safetensors.h"
 
 namespace posefix::tensorfile {
@@ -32,6 +33,12 @@ std::string Snapshot::trust() const {
 }
 
 Snapshot read_snapshot(const std::filesystem::path& path) {
+  if (names_checkpoint_v2(path)) {
+    throw bad_input(
+        "{}: is a TensorFlow checkpoint, which does not say what network and which joints it is of; "
+        "'posefix init --config C.yaml --from {} --out S.safetensors' makes a snapshot of it",
+        path.string(), path.string());
+  }
   SafeTensors file = read_safetensors(path);
   Snapshot snapshot;
   snapshot.metadata = std::move(file.metadata);

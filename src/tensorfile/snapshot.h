@@ -27,6 +27,7 @@ struct Snapshot {
   std::string trust() const;                 // "" if the file carries none
 };
 
+// Error (bad input) if it is another kind of file; for a TensorFlow checkpoint it says how to make a snapshot of it.
 Snapshot read_snapshot(const std::filesystem::path& path);
 void write_snapshot(const std::filesystem::path& path, const Snapshot& snapshot);
 

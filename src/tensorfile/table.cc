@@ -66,9 +66,15 @@ Table::Table(std::span<const std::byte> bytes, const std::string& name) : bytes_
   const size_t footer_at = bytes.size() - kFooterBytes;
   uint64_t magic = 0;
   std::memcpy(&magic, footer.data() + 40, sizeof(magic));
+  if (magic != kMagic && !kind.empty()) {
+    throw bad_input(
+        "{}: is {}, expected a TensorFlow checkpoint (magic number {:016x} at byte {}) or a safetensors file", name,
+        kind, kMagic, footer_at + 40);
+  }
   if (magic != kMagic) {
-    throw bad_input("{}: magic number at byte {} is {:016x}, expected {:016x}; the file is {}", name, footer_at + 40,
-                    magic, kMagic, kind.empty() ? "truncated or no TensorFlow checkpoint" : kind);
+    throw bad_input(
+        "{}: magic number at byte {} is {:016x}, expected {:016x}; the file is truncated or no TensorFlow checkpoint",
+        name, footer_at + 40, magic, kMagic);
   }
   BlockHandle index;
   try {

@@ -73,7 +73,7 @@ TEST_F(FormatsCommand, AFileOfAnotherKindIsCalledWhatItIs) {
   // What is looked for here is a checkpoint first of all.
   write_file_atomically(folder_ / "net.pth", "PK\x03\x04" + std::string(200, '\1'));
   EXPECT_EQ(init_from("net.pth"), 2);
-  EXPECT_THAT(log_, HasSubstr("the file is a ZIP archive"));
+  EXPECT_THAT(log_, HasSubstr("net.pth: is a ZIP archive"));
   EXPECT_FALSE(fs::exists(file("fresh.safetensors")));
 }
 
@@ -128,6 +128,30 @@ TEST_F(FormatsCommand, ATensorFlowCheckpointIsFoundByFolderPrefixAndAnyOfItsFile
     EXPECT_EQ(init_from(name), 0) << name << ": " << log_;
     EXPECT_EQ(read_file(file("fresh.safetensors")), read_file(file("model.safetensors"))) << name;
   }
+}
+
+// It does not say what network it is of, so no verb can run it as it is.
+TEST_F(FormatsCommand, ACheckpointGivenAsAModelIsAnsweredWithHowToMakeASnapshot) {
+  fs::create_directories(folder_ / "tf");
+  ASSERT_EQ(run({"export", file("model.safetensors"), "--format", "tf-v2", "--out", file("tf/snap")}), 0) << log_;
+  write_file_atomically(folder_ / "poses.json", "[]");
+  for (const std::string name : {"tf/snap", "tf/snap.index", "tf/snap.data-00000-of-00001", "tf"}) {
+    const std::string model = file(name);
+    const std::string out = file("out");
+    for (const std::vector<std::string>& command :
+         {std::vector<std::string>{"compile", model, "--out", out},
+          std::vector<std::string>{"export", model, "--format", "onnx", "--out", out},
+          std::vector<std::string>{"refine", model, "--images", file(""), "--poses", file("poses.json"), "--out", out},
+          std::vector<std::string>{"bench", model, "--rounds", "1"}}) {
+      SCOPED_TRACE(command[0] + " " + name);
+      EXPECT_EQ(run(command), 2);
+      EXPECT_THAT(log_, AllOf(HasSubstr(model + ": is a TensorFlow checkpoint"),
+                              HasSubstr("'posefix init --config C.yaml --from " + model)));
+      EXPECT_FALSE(fs::exists(out));
+    }
+  }
+  EXPECT_EQ(run({"compile", file(""), "--out", file("out")}), 2);
+  EXPECT_THAT(log_, AllOf(HasSubstr("is a folder, expected a file; it holds: "), HasSubstr("model.safetensors")));
 }
 
 TEST_F(FormatsCommand, AStateFileThatNamesAFolderIsRefused) {

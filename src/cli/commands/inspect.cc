@@ -186,7 +186,7 @@ std::function<void()> setup(CLI::App& app) {
       inspect_om(flags->file, flags->write_sidecar, flags->skeleton);
     } else if (is_exported_model(flags->file)) {
       inspect_network(*flags);
-    } else if (std::filesystem::is_regular_file(flags->file) && plan::is_plan_file(flags->file)) {
+    } else if (plan::is_plan_file(flags->file)) {
       inspect_plan(*flags);
     } else if (const std::optional<Json> description = describe_data_file(flags->file)) {
       inspect_data(*flags, *description);
