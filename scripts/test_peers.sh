@@ -34,7 +34,7 @@ TEST_TMPDIR="$PWD/$work" POSEFIX_GOLDENS="$(cd "$goldens" && pwd)" \
 failed=0
 "$python" tests/peers/check_tensorflow.py --work "$work" --goldens "$goldens" \
   --rewritten "$work/posefix_checkpoint_golden" 2>"$work/tensorflow.log" || failed=1
-"$python" tests/peers/check_onnx.py --work "$work" --goldens "$goldens" 2>"$work/onnx.log" || failed=1
+"$python" tests/peers/check_onnx.py --work "$work" --goldens "$goldens" --posefix "$posefix" 2>"$work/onnx.log" || failed=1
 if [ "$failed" -ne 0 ]; then
   grep -h 'Error\|error' "$work"/*.log | tail -n 20 >&2 || true
   echo "test-peers: differences past the tolerance, or a peer failed (logs in $work)" >&2

@@ -228,6 +228,24 @@ TEST(Interpreter, MatrixProducts) {
   EXPECT_THROW(run(Dialect::kOnnx, node, {a, a}), Error);
 }
 
+TEST(Interpreter, SumsOfProductsByEquation) {
+  const auto einsum = [](const std::string& equation, const std::vector<Array>& inputs) {
+    return run(Dialect::kOnnx, {"e", "Einsum", {}, {"e"}, {{"equation", equation}}}, inputs);
+  };
+  const Array maps{{1, 2, 3}, {1, 2, 3, 4, 5, 6}};
+  const Array grid{{3, 2}, {1, 0, 0, 1, 2, 3}};
+  const Computed product = einsum("bkp, pc -> bkc", {maps, grid});
+  EXPECT_THAT(product.shape, ElementsAre(1, 2, 2));
+  EXPECT_THAT(product.values, ElementsAre(7, 11, 16, 23));
+  EXPECT_THAT(einsum("bkp,p->bk", {maps, {{3}, {0, 1, 2}}}).values, ElementsAre(8, 17));
+  EXPECT_THAT(einsum("ij->ji", {grid}).values, ElementsAre(1, 0, 2, 0, 1, 3));
+  EXPECT_THAT(einsum("ii->", {{{2, 2}, {1, 2, 3, 4}}}).values, ElementsAre(5));
+  EXPECT_THAT(einsum("i,j,k->ikj", {{{1}, {2}}, {{2}, {1, 3}}, {{2}, {5, 7}}}).values, ElementsAre(10, 30, 14, 42));
+  for (const char* wrong : {"bkp,pc", "bkp->bk", "bkp,cp->bkc", "bkp,pc->bkx", "bkp,pc->bkk", "...p,pc->...c", ""}) {
+    EXPECT_THAT(bad_input_message([&] { einsum(wrong, {maps, grid}); }), HasSubstr("equation")) << wrong;
+  }
+}
+
 TEST(Interpreter, HostileShapesAreRefused) {
   const Array big{{2}, {1e9, 1e9}};
   const Array one{{}, {1}};

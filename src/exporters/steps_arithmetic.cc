@@ -105,6 +105,99 @@ size_t add_matrix_product(Steps& steps, size_t left, size_t right) {
   return steps.add(std::move(step));
 }
 
+// The letters of an equation such as "bkp,pc->bkc": those of each operand, then those of the result.
+std::vector<std::string> einsum_terms(const std::string& equation, size_t operands) {
+  std::vector<std::string> terms{""};
+  bool has_result = false;
+  for (size_t i = 0; i < equation.size(); ++i) {
+    const char c = equation[i];
+    if (c == ' ') continue;
+    if (c == ',' && !has_result) {
+      terms.emplace_back();
+    } else if (c == '-' && i + 1 < equation.size() && equation[i + 1] == '>' && !has_result) {
+      has_result = true;
+      terms.emplace_back();
+      ++i;
+    } else if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) {
+      terms.back() += c;
+    } else {
+      throw bad_input("the equation '{}' has a '{}'; read are letters, commas and one '->'", equation, c);
+    }
+  }
+  if (!has_result || terms.size() != operands + 1) {
+    throw bad_input("the equation '{}' is not one of {} operands, '->' and the result", equation, operands);
+  }
+  return terms;
+}
+
+// How long each letter's axis is.
+std::map<char, int64_t> einsum_sizes(const Steps& steps, const std::vector<size_t>& in,
+                                     const std::vector<std::string>& terms) {
+  std::map<char, int64_t> sizes;
+  for (size_t operand = 0; operand < in.size(); ++operand) {
+    const Shape& shape = steps[in[operand]].shape;
+    const std::string& letters = terms[operand];
+    if (shape.size() != letters.size()) throw bad_input("the equation's '{}' is {}", letters, to_string(shape));
+    for (size_t d = 0; d < shape.size(); ++d) {
+      const auto [letter, is_new] = sizes.emplace(letters[d], shape[d]);
+      if (!is_new && letter->second != shape[d]) {
+        throw bad_input("the equation's '{}' is {} and {}", letter->first, letter->second, shape[d]);
+      }
+    }
+  }
+  return sizes;
+}
+
+// Sums of products over the letters that the result has not.
+size_t add_einsum(Steps& steps, const std::vector<size_t>& in, const std::string& equation) {
+  const std::vector<std::string> terms = einsum_terms(equation, in.size());
+  const std::map<char, int64_t> sizes = einsum_sizes(steps, in, terms);
+  std::string letters = terms.back();  // of the result, then those that are summed over
+  AffineIndex all;
+  for (const char letter : terms.back()) {
+    if (!sizes.contains(letter) || std::count(letters.begin(), letters.end(), letter) != 1) {
+      throw bad_input("the equation's result has '{}' twice, or it is not an operand's", letter);
+    }
+    all.shape.push_back(sizes.at(letter));
+  }
+  Step step;
+  step.shape = all.shape;
+  const int64_t most = kMostElements / static_cast<int64_t>(in.size());
+  int64_t summed = 1;
+  for (const auto& [letter, size] : sizes) {
+    if (letters.find(letter) != std::string::npos) continue;
+    letters += letter;
+    all.shape.push_back(size);
+    if (__builtin_mul_overflow(summed, size, &summed) || summed > most) {
+      throw bad_input("the equation '{}' adds up more than {} products", equation, most);
+    }
+  }
+  all.step.assign(all.shape.size(), 0);
+  std::vector<AffineIndex> indices(in.size(), all);
+  for (size_t operand = 0; operand < in.size(); ++operand) {
+    const Shape strides = strides_of(steps[in[operand]].shape);
+    for (size_t d = 0; d < strides.size(); ++d) indices[operand].step[letters.find(terms[operand][d])] += strides[d];
+  }
+  step.inputs = in;
+  step.needs = [indices, summed](int64_t i, std::vector<Need>& needs) {
+    for (int64_t k = 0; k < summed; ++k) {
+      for (size_t operand = 0; operand < indices.size(); ++operand) {
+        needs.push_back({operand, indices[operand](i * summed + k)});
+      }
+    }
+  };
+  step.combine = [operands = in.size()](std::span<const double> values) {
+    double result = 0;
+    for (size_t k = 0; k < values.size(); k += operands) {
+      double product = 1;
+      for (size_t operand = 0; operand < operands; ++operand) product *= values[k + operand];
+      result += product;
+    }
+    return result;
+  };
+  return steps.add(std::move(step));
+}
+
 size_t add_softmax(Steps& steps, size_t in, int64_t axis) {
   const size_t top = add_reduction(steps, in, {axis}, true, largest);
   const size_t raised = add_binary(steps, in, top, [](double a, double b) { return std::exp(a - b); });
@@ -120,6 +213,7 @@ const std::map<std::string, Binary, std::less<>>& binaries() {
       {"Mul", [](double a, double b) { return a * b; }},
       {"Div", [](double a, double b) { return a / b; }},
       {"RealDiv", [](double a, double b) { return a / b; }},
+      {"Mod", [](double a, double b) { return a - std::floor(a / b) * b; }},
       {"Pow", [](double a, double b) { return std::pow(a, b); }},
       {"SquaredDifference", [](double a, double b) { return (a - b) * (a - b); }}};
   return rules;
@@ -157,6 +251,11 @@ std::optional<std::vector<size_t>> add_arithmetic(const OpNode& node, Dialect di
     return {{add_unary(steps, required(in, 0), found->second)}};
   }
   if (node.op == "MatMul" && onnx) return {{add_matrix_product(steps, required(in, 0), required(in, 1))}};
+  if (node.op == "Einsum" && onnx) {
+    std::vector<size_t> operands;
+    for (size_t i = 0; i < in.size(); ++i) operands.push_back(required(in, i));
+    return {{add_einsum(steps, operands, node.text("equation", ""))}};
+  }
   if (node.op == "Softmax") return {{add_softmax(steps, required(in, 0), onnx ? node.integer("axis", -1) : -1)}};
   const bool is_mean = node.op == "Mean" || node.op == "ReduceMean";
   if (is_mean || node.op == "Sum" || node.op == "ReduceSum") {

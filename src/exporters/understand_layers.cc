@@ -253,7 +253,13 @@ FeatureMap Understanding::transposed_convolution(const OpNode& node) {
     const std::vector<int64_t> same{tall / 2, wide / 2, tall - tall / 2, wide - wide / 2};
     const std::vector<int64_t> extra = node.integers("output_padding", {0, 0});
     const bool has_extra = std::any_of(extra.begin(), extra.end(), [](int64_t e) { return e != 0; });
-    if ((!same_by_name && pads != same) || has_extra) refuse(node, "its result is not stride times its input's size");
+    if ((!same_by_name && pads != same) || has_extra) {
+      refuse(node,
+             fmt::format("pads [{}] and output_padding [{}]: for a filter of {}x{} and stride {}, pads [{}] without "
+                         "output_padding are read (TensorFlow's SAME)",
+                         fmt::join(pads, ", "), fmt::join(extra, ", "), shape[0], shape[1], stride,
+                         fmt::join(same, ", ")));
+    }
   }
   const NodeId conv = emit(Op::kConvTranspose2d, node.name, {x.node, filter}, {.stride = stride});
   if (tensorflow || node.inputs.size() < 3 || node.inputs[2].empty()) return {conv, x.layout};

@@ -1,6 +1,7 @@
 """onnx.checker, ONNX Runtime and OpenVINO take our ONNX models."""
 import argparse
 import pathlib
+import subprocess
 import sys
 
 import numpy as np
@@ -72,10 +73,44 @@ def check_model(report, runtime, work, persons, mirror):
         report.compare(f"{runtime.name}: opset {opset}", result["coords"], persons.coords_crop_px[:1], 0.01, "px")
 
 
+def write_einsum_decoding(source, target, height, width):
+    """Heat maps of `source` become coordinates, crop px, in the way of people who write PyTorch: softmax and einsum."""
+    model = onnx.load(source)
+    graph = model.graph
+    joints = graph.output[0].type.tensor_type.shape.dim[3].dim_value
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    graph.initializer.extend([
+        onnx.numpy_helper.from_array(np.array([0, height * width, joints]), "foreign/shape"),
+        onnx.numpy_helper.from_array(4 * np.stack([x.ravel(), y.ravel()], 1), "foreign/grid"),
+    ])
+    graph.node.extend([
+        onnx.helper.make_node("Reshape", [graph.output[0].name, "foreign/shape"], ["foreign/flat"]),
+        onnx.helper.make_node("Softmax", ["foreign/flat"], ["foreign/softmax"], axis=1),
+        onnx.helper.make_node("Einsum", ["foreign/softmax", "foreign/grid"], ["out"], equation="bpk,pc->bkc"),
+    ])
+    del graph.output[:]
+    graph.output.append(onnx.helper.make_tensor_value_info("out", onnx.TensorProto.FLOAT, [None, joints, 2]))
+    onnx.checker.check_model(model)
+    onnx.save(model, target)
+
+
+def check_foreign_decoding(report, args, persons):
+    foreign, ours = args.work / "einsum.onnx", args.work / "einsum_read.onnx"
+    write_einsum_decoding(args.work / "logits.onnx", foreign, *persons.logits_of_first.shape[:2])
+    subprocess.run([args.posefix, "export", foreign, "--format", "onnx", "--out", ours], check=True)
+    image, pose, valid, index = persons.batch(4)
+    batch, expected = (image, pose, valid), persons.coords_crop_px[index]
+    report.compare(f"{OnnxRuntime.name}: decoding by Einsum", OnnxRuntime(foreign).run(batch)["out"], expected, 0.01,
+                   "px")
+    report.compare(f"{OnnxRuntime.name}: the same, read and written again", OnnxRuntime(ours).run(batch)["coords"],
+                   expected, 0.01, "px")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("--goldens", type=pathlib.Path, required=True)
+    parser.add_argument("--posefix", type=pathlib.Path, required=True)
     args = parser.parse_args()
     report = Report()
     models = sorted(args.work.glob("*.onnx"))
@@ -92,6 +127,7 @@ def main():
     persons = Persons(args.goldens / "frozen" / "expected.safetensors")
     for runtime in (OnnxRuntime, OpenVino):
         check_model(report, runtime, args.work, persons, mirror)
+    check_foreign_decoding(report, args, persons)
     sys.exit(1 if report.failures else 0)
 
 
