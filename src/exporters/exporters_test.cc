@@ -246,6 +246,22 @@ TEST(Interpreter, SumsOfProductsByEquation) {
   }
 }
 
+TEST(Interpreter, ChoicesAndSlicesToTheEnd) {
+  const Array valid{{2, 1}, {0, 1}};
+  const Array maps{{2, 2}, {1, 2, 3, 4}};
+  const Computed chosen = run(Dialect::kOnnx, {"w", "Where", {}, {"w"}, {}}, {valid, maps, {{}, {-1}}});
+  EXPECT_THAT(chosen.shape, ElementsAre(2, 2));
+  EXPECT_THAT(chosen.values, ElementsAre(-1, -1, 3, 4));
+  EXPECT_THAT(run(Dialect::kOnnx, {"g", "Greater", {}, {"g"}, {}}, {maps, {{}, {2}}}).values, ElementsAre(0, 0, 1, 1));
+  EXPECT_THAT(run(Dialect::kOnnx, {"m", "ReduceMax", {}, {"m"}, {{"axes", std::vector<int64_t>{1}}}}, {maps}).values,
+              ElementsAre(2, 4));
+  const OpNode filled{"c", "ConstantOfShape", {}, {"c"}, {{"value", 7.0}}};
+  EXPECT_THAT(run(Dialect::kOnnx, filled, {{{1}, {3}}}).values, ElementsAre(7, 7, 7));
+  const Array largest{{1}, {9.2233720e18F}};
+  EXPECT_THAT(run(Dialect::kOnnx, {"s", "Slice", {}, {"s"}, {}}, {{{3}, {1, 2, 3}}, {{1}, {1}}, largest}).values,
+              ElementsAre(2, 3));
+}
+
 TEST(Interpreter, HostileShapesAreRefused) {
   const Array big{{2}, {1e9, 1e9}};
   const Array one{{}, {1}};

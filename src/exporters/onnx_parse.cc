@@ -18,7 +18,10 @@ namespace {
 constexpr int32_t kFloat = 1;
 constexpr int32_t kInt32 = 6;
 constexpr int32_t kInt64 = 7;
+constexpr int32_t kBool = 9;
+constexpr int32_t kFloat16 = 10;
 constexpr int32_t kDouble = 11;
+constexpr int32_t kBfloat16 = 16;
 
 template <typename To, typename From, typename Field>
 Tensor converted(DType dtype, const Shape& shape, std::string_view raw, const Field& field, const std::string& where) {
@@ -104,10 +107,25 @@ Tensor constant(const onnx::TensorProto& proto, const std::string& where, Extern
       return converted<int64_t, int32_t>(DType::kI64, shape, raw, proto.int32_data(), where);
     case kInt64:
       return converted<int64_t, int64_t>(DType::kI64, shape, raw, proto.int64_data(), where);
+    case kBool:
+      return converted<int64_t, uint8_t>(DType::kI64, shape, raw, proto.int32_data(), where);
+    case kFloat16:
+      return converted<uint16_t, uint16_t>(DType::kF16, shape, raw, proto.int32_data(), where).to_f32();
+    case kBfloat16:
+      return converted<uint16_t, uint16_t>(DType::kBF16, shape, raw, proto.int32_data(), where).to_f32();
     default:
-      throw bad_input("{}: tensors of type {} are not read; expected float, double, int32 or int64", where,
-                      proto.data_type());
+      throw bad_input(
+          "{}: tensors of type {} are not read; expected float, float16, bfloat16, double, bool, int32 or "
+          "int64",
+          where, proto.data_type());
   }
+}
+
+// The number that ConstantOfShape repeats; 0 is its default.
+double repeated_value(const onnx::AttributeProto& attribute, const std::string& where, ExternalData& external) {
+  const Tensor value = constant(attribute.t(), where, external);
+  if (value.count() != 1) throw bad_input("{}: {} values to repeat, expected one", where, value.count());
+  return value.dtype() == DType::kI64 ? static_cast<double>(value.as<int64_t>()[0]) : value.f32()[0];
 }
 
 void add_attribute(const onnx::AttributeProto& attribute, OpNode& node) {
@@ -152,7 +170,11 @@ void add_node(const onnx::NodeProto& proto, OpGraph& graph, ExternalData& extern
   for (const std::string& output : proto.output()) {
     if (!output.empty()) node.outputs.push_back(output);
   }
-  for (const onnx::AttributeProto& attribute : proto.attribute()) add_attribute(attribute, node);
+  for (const onnx::AttributeProto& attribute : proto.attribute()) {
+    const bool is_repeated = proto.op_type() == "ConstantOfShape" && attribute.name() == "value";
+    if (is_repeated) node.attributes.emplace("value", repeated_value(attribute, where, external));
+    add_attribute(attribute, node);
+  }
   graph.nodes.push_back(std::move(node));
 }
 

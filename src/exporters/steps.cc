@@ -154,11 +154,12 @@ std::vector<int64_t> Steps::integers(size_t step) const {
   const Step& constant = steps_[step];
   if (!constant.is_constant) throw bad_input("a shape, an axis or an index depends on the picture or the pose");
   const int64_t count = element_count(constant.shape);
+  constexpr double kFarthest = 1e15;  // "to the end" of a slice is the largest number of 63 bits in many a file
   std::vector<int64_t> values;
   for (int64_t i = 0; i < count; ++i) {
     const double value = constant.source(i);
-    if (!(std::fabs(value) < 1e15)) throw bad_input("{} is not a whole number", value);
-    values.push_back(static_cast<int64_t>(value));
+    if (!std::isfinite(value)) throw bad_input("{} is not a whole number", value);
+    values.push_back(static_cast<int64_t>(std::clamp(value, -kFarthest, kFarthest)));
   }
   return values;
 }

@@ -41,7 +41,7 @@ class Steps {
 
   // Chosen elements of a value. Error (bad input) when that takes more than kMostElements numbers.
   std::vector<double> evaluate(size_t step, std::span<const int64_t> elements) const;
-  // A constant's elements as whole numbers, and the only one of them.
+  // A constant's elements as whole numbers, those beyond 1e15 as 1e15, and the only one of them.
   std::vector<int64_t> integers(size_t step) const;
   int64_t integer(size_t step) const;
   double number(size_t step) const;

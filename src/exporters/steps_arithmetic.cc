@@ -72,6 +72,21 @@ double largest(std::span<const double> values) {
   return values.empty() ? -HUGE_VAL : *std::max_element(values.begin(), values.end());
 }
 
+// ONNX's Where: x where the condition holds, else y.
+size_t add_choice(Steps& steps, size_t condition, size_t x, size_t y) {
+  Step step;
+  const Shape operands = broadcast_shape(steps[x].shape, steps[y].shape);
+  step.shape = broadcast_shape(steps[condition].shape, operands);
+  step.inputs = {condition, x, y};
+  std::vector<AffineIndex> indices;
+  for (const size_t in : step.inputs) indices.push_back(broadcast_index(steps[in].shape, step.shape));
+  step.needs = [indices](int64_t i, std::vector<Need>& needs) {
+    for (size_t in = 0; in < indices.size(); ++in) needs.push_back({in, indices[in](i)});
+  };
+  step.combine = [](std::span<const double> values) { return values[0] != 0 ? values[1] : values[2]; };
+  return steps.add(std::move(step));
+}
+
 // [..., M, K] times [..., K, N], the axes before them broadcast.
 size_t add_matrix_product(Steps& steps, size_t left, size_t right) {
   Shape a = steps[left].shape;
@@ -215,6 +230,11 @@ const std::map<std::string, Binary, std::less<>>& binaries() {
       {"RealDiv", [](double a, double b) { return a / b; }},
       {"Mod", [](double a, double b) { return a - std::floor(a / b) * b; }},
       {"Pow", [](double a, double b) { return std::pow(a, b); }},
+      {"Greater", [](double a, double b) { return a > b ? 1.0 : 0.0; }},
+      {"GreaterOrEqual", [](double a, double b) { return a >= b ? 1.0 : 0.0; }},
+      {"Less", [](double a, double b) { return a < b ? 1.0 : 0.0; }},
+      {"LessOrEqual", [](double a, double b) { return a <= b ? 1.0 : 0.0; }},
+      {"Equal", [](double a, double b) { return a == b ? 1.0 : 0.0; }},
       {"SquaredDifference", [](double a, double b) { return (a - b) * (a - b); }}};
   return rules;
 }
@@ -224,6 +244,7 @@ const std::map<std::string, Unary, std::less<>>& unaries() {
                                                                {"Sqrt", [](double a) { return std::sqrt(a); }},
                                                                {"Exp", [](double a) { return std::exp(a); }},
                                                                {"Neg", [](double a) { return -a; }},
+                                                               {"Not", [](double a) { return a == 0 ? 1.0 : 0.0; }},
                                                                {"Relu", [](double a) { return std::max(a, 0.0); }},
                                                                {"Cast", [](double a) { return a; }},
                                                                {"Identity", [](double a) { return a; }},
@@ -251,6 +272,9 @@ std::optional<std::vector<size_t>> add_arithmetic(const OpNode& node, Dialect di
     return {{add_unary(steps, required(in, 0), found->second)}};
   }
   if (node.op == "MatMul" && onnx) return {{add_matrix_product(steps, required(in, 0), required(in, 1))}};
+  if (node.op == "Where" && onnx) {
+    return {{add_choice(steps, required(in, 0), required(in, 1), required(in, 2))}};
+  }
   if (node.op == "Einsum" && onnx) {
     std::vector<size_t> operands;
     for (size_t i = 0; i < in.size(); ++i) operands.push_back(required(in, i));
@@ -258,9 +282,11 @@ std::optional<std::vector<size_t>> add_arithmetic(const OpNode& node, Dialect di
   }
   if (node.op == "Softmax") return {{add_softmax(steps, required(in, 0), onnx ? node.integer("axis", -1) : -1)}};
   const bool is_mean = node.op == "Mean" || node.op == "ReduceMean";
-  if (is_mean || node.op == "Sum" || node.op == "ReduceSum") {
+  const bool is_max = node.op == "ReduceMax";
+  if (is_mean || is_max || node.op == "Sum" || node.op == "ReduceSum") {
     const bool keep = onnx ? node.integer("keepdims", 1) != 0 : node.integer("keep_dims", 0) != 0;
-    return {{add_reduction(steps, required(in, 0), reduced_axes(node, in, steps), keep, is_mean ? mean : sum)}};
+    const Combine combine = is_mean ? mean : is_max ? largest : sum;
+    return {{add_reduction(steps, required(in, 0), reduced_axes(node, in, steps), keep, combine)}};
   }
   return std::nullopt;
 }

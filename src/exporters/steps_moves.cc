@@ -335,6 +335,11 @@ const std::map<std::string, Rule, std::less<>>& moves() {
          return add_range(s, s.number(required(in, 0)), s.number(required(in, 1)), s.number(required(in, 2)));
        }},
       {"Pack", [](N n, Dialect, In in, Steps& s) { return add_pack(s, in, n.integer("axis", 0)); }},
+      {"ConstantOfShape",
+       [](N n, Dialect, In in, Steps& s) {
+         const size_t value = add_constant(s, {}, {n.number("value", 0)});
+         return add_moved(s, value, s.integers(required(in, 0)), [](int64_t) { return int64_t{0}; });
+       }},
       {"Fill", [](N, Dialect, In in, Steps& s) {
          const size_t value = required(in, 1);
          if (element_count(s[value].shape) != 1) throw bad_input("expected one number");

@@ -62,9 +62,11 @@ std::string Understanding::output_value() const {
   return candidates[0];
 }
 
-// The value whose softmax is taken on the way to `output`; `output` itself if there is none.
+// The value whose softmax is taken on the way to `output`; `output` itself if there is none. A softmax that is written
+// as exponentials and a sum is one of the last convolution.
 std::string Understanding::logits_behind(const std::string& output) const {
   std::set<std::string> wanted{output};
+  bool has_exponential = false;
   for (auto node = file_.nodes.rbegin(); node != file_.nodes.rend(); ++node) {
     if (node->outputs.empty() || !wanted.contains(node->outputs[0])) continue;
     if (node->op == "Softmax") {
@@ -76,6 +78,10 @@ std::string Understanding::logits_behind(const std::string& output) const {
         value = before->inputs[0];
       }
       return value;
+    }
+    has_exponential = has_exponential || node->op == "Exp";
+    if (has_exponential && (node->op == "Conv" || node->op == "Conv2D" || node->op == "BiasAdd")) {
+      return node->outputs[0];
     }
     wanted.insert(node->inputs.begin(), node->inputs.end());
   }

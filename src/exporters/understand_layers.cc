@@ -43,6 +43,9 @@ Tensor reordered(const Tensor& in, const std::array<int, 4>& order) {
 
 constexpr std::array<int, 4> kAsIs{0, 1, 2, 3};
 
+// ONNX's numbers of float, float16, double and bfloat16.
+bool is_floating(int64_t onnx_type) { return onnx_type == 1 || onnx_type == 10 || onnx_type == 11 || onnx_type == 16; }
+
 // "Const_13" and the like: TensorFlow's own names for constants that nobody named.
 bool is_nameless(const std::string& name) {
   if (!name.starts_with("Const")) return false;
@@ -143,6 +146,8 @@ FeatureMap Understanding::convert_node(const OpNode& node) {
   const FeatureMap x = feature(node, 0);
   if (op == "Relu") return {emit(Op::kRelu, node.name, {x.node}), x.layout};
   if (op == "Identity" || op == "StopGradient" || (op == "Dropout" && file_.dialect == Dialect::kOnnx)) return x;
+  // Half precision in the file is a matter of its arithmetic, not of what the network is.
+  if (op == "Cast" && is_floating(node.integer("to", 0))) return x;
   // Our own flip test mirrors the picture here; concat() takes the half that is not mirrored.
   if (op == "Gather" && file_.metadata.contains("posefix.flip")) return x;
   refuse(node, "this operator is not part of a pose network as it is read here");
