@@ -125,6 +125,29 @@ TEST(Exporters, OtherArithmeticIsNotTakenForRendering) {
   EXPECT_THAT(bad_input_message([&] { understand(other); }), HasSubstr("not the expected position"));
 }
 
+TEST(Exporters, ASoftmaxThatIsWrittenOutIsRead) {
+  const graph::Graph graph = small_network();
+  const NamedTensors weights = model::initialise(graph, 5);
+  OnnxOptions heat_maps_alone;
+  heat_maps_alone.decode = false;
+  OpGraph file = parse_onnx(encode_onnx(graph, weights, heat_maps_alone), "a.onnx");
+  std::vector<float> grid;  // of 16x8 heat maps: x, y
+  for (int i = 0; i < 16 * 8; ++i) {
+    grid.push_back(static_cast<float>(i % 8));
+    grid.push_back(static_cast<float>(i / 8));
+  }
+  file.constants.emplace("grid", Tensor::from_f32({16, 8, 2}, grid));
+  file.nodes.push_back({"raised", "Exp", {"logits_nhwc"}, {"raised"}, {}});
+  file.nodes.push_back({"sum", "ReduceSum", {"raised"}, {"sum"}, {{"axes", std::vector<int64_t>{1, 2}}}});
+  file.nodes.push_back({"softmax", "Div", {"raised", "sum"}, {"softmax"}, {}});
+  file.nodes.push_back({"out", "Einsum", {"softmax", "grid"}, {"out"}, {{"equation", std::string("bhwk,hwc->bkc")}}});
+  file.outputs = {"out"};
+  file.finish();
+  expect_same_weights(understand(file).weights, weights);
+  file.constants.at("grid").mutable_f32()[2 * (3 * 8 + 2)] = 9;  // where a heat map that is tried has its peak
+  EXPECT_THAT(bad_input_message([&] { understand(file); }), HasSubstr("not the expected position"));
+}
+
 // PyTorch's exporter keeps the weights of a model in a file beside it.
 class ExternalOnnx : public testing::Test {
  protected:
