@@ -6,6 +6,7 @@
 #include <numeric>
 #include <unordered_set>
 
+#include "base/cpu_clones.h"
 #include "base/error.h"
 
 namespace posefix::evaluate {
@@ -272,10 +273,8 @@ double recall_point(size_t r) { return static_cast<double>(r) * 0.01; }
 using Hits = std::array<std::vector<Hit>, kThresholds>;
 
 // All thresholds in one pass: their counters lie side by side, a lane each.
-__attribute__((target_clones("avx512f", "avx2", "default"))) void collect_hits(const CategoryMatches& matches,
-                                                                               size_t area,
-                                                                               std::span<const uint32_t> weights,
-                                                                               Hits& hits) {
+POSEFIX_CPU_CLONES("avx512f", "avx2")
+void collect_hits(const CategoryMatches& matches, size_t area, std::span<const uint32_t> weights, Hits& hits) {
   constexpr size_t kLanes = 16;
   std::array<uint32_t, kLanes> found{};
   std::array<uint32_t, kLanes> wrong{};

@@ -5,6 +5,8 @@
 #include <limits>
 #include <numeric>
 
+#include "base/cpu_clones.h"
+
 namespace posefix::evaluate {
 
 namespace {
@@ -25,10 +27,9 @@ struct Ranges {
 
 // At least the sum over joints of exp(-e), e = distance^2 * inverse * scale, by
 // exp(e) >= 1 + e + e^2/2 + e^3/6 + e^4/24.
-__attribute__((target_clones("avx512f", "avx2", "default"))) double bound_of_sum(const double* px, const double* py,
-                                                                                 const Ranges& to,
-                                                                                 const double* inverse, size_t joints,
-                                                                                 double scale) {
+POSEFIX_CPU_CLONES("avx512f", "avx2")
+double bound_of_sum(const double* px, const double* py, const Ranges& to, const double* inverse, size_t joints,
+                    double scale) {
   constexpr size_t kLanes = 8;
   std::array<double, kLanes> sums{};
   const auto term = [&](size_t j) {

@@ -9,14 +9,9 @@
 #include <cstring>
 #include <vector>
 
+#include "base/cpu_clones.h"
 #include "base/error.h"
 #include "image/crop.h"
-
-#if defined(__x86_64__) && !defined(__clang__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
-#define POSEFIX_CLONES __attribute__((target_clones("avx2", "default")))
-#else
-#define POSEFIX_CLONES
-#endif
 
 namespace posefix::image {
 namespace {
@@ -81,7 +76,7 @@ bool is_inside(const Source& source, int32_t position_x, int32_t position_y) {
 
 // Columns [begin, end), all inside; writes one byte past the last pixel unless that is the end of the row, which
 // the caller sees to.
-POSEFIX_CLONES
+POSEFIX_CPU_CLONES("avx2")
 void inner_pixels(const Source& source, const Row& row, int begin, int end, uint8_t* out) {
   const uint8_t* const pixels = source.pixels;
   const ptrdiff_t stride = source.stride;

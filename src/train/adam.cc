@@ -10,6 +10,7 @@
 #include <numeric>
 #include <vector>
 
+#include "base/cpu_clones.h"
 #include "base/error.h"
 
 namespace posefix::train {
@@ -23,8 +24,6 @@ struct Factors {
   double rate;         // with both corrections
   double epsilon;
 };
-
-#define POSEFIX_FOR_EVERY_CPU __attribute__((target_clones("avx512f", "avx2", "default")))
 
 template <typename T>
 inline void update(T* __restrict w, T* __restrict m, T* __restrict v, const T* __restrict g, int64_t count,
@@ -40,11 +39,12 @@ inline void update(T* __restrict w, T* __restrict m, T* __restrict v, const T* _
   }
 }
 
-POSEFIX_FOR_EVERY_CPU void update_f32(float* w, float* m, float* v, const float* g, int64_t count, const Factors& f) {
+POSEFIX_CPU_CLONES("avx512f", "avx2")
+void update_f32(float* w, float* m, float* v, const float* g, int64_t count, const Factors& f) {
   update(w, m, v, g, count, f);
 }
-POSEFIX_FOR_EVERY_CPU void update_f64(double* w, double* m, double* v, const double* g, int64_t count,
-                                      const Factors& f) {
+POSEFIX_CPU_CLONES("avx512f", "avx2")
+void update_f64(double* w, double* m, double* v, const double* g, int64_t count, const Factors& f) {
   update(w, m, v, g, count, f);
 }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 
+#include "base/cpu_clones.h"
 #include "runtime/backends/cpu/kernels.h"
 
 namespace posefix::runtime::cpu {
@@ -46,8 +47,8 @@ __attribute__((always_inline)) inline void exp_of_negative(Floats& x) {
 }
 
 // kLanes joints that lie side by side, `pitch` values from one pixel to the next.
-__attribute__((target_clones("avx512f", "avx2", "default"))) void moments(const float* x, int64_t height, int64_t width,
-                                                                          int64_t pitch, Moments& m) {
+POSEFIX_CPU_CLONES("avx512f", "avx2")
+void moments(const float* x, int64_t height, int64_t width, int64_t pitch, Moments& m) {
   Floats highest = Floats{} - std::numeric_limits<float>::infinity();
   for (int64_t i = 0; i < height * width; ++i) {
     Floats at;

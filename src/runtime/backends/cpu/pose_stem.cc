@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/cpu_clones.h"
 #include "base/error.h"
 #include "runtime/backends/cpu/kernels.h"
 
@@ -37,10 +38,9 @@ __attribute__((always_inline)) inline void weigh(float* __restrict to, int64_t p
     }
   }
 }
-__attribute__((target_clones("avx512f", "avx2", "default"))) void weigh_column(float* to, int64_t pitch,
-                                                                               const float* weights,
-                                                                               const float* factors, int64_t rows,
-                                                                               int64_t taps, int64_t block) {
+POSEFIX_CPU_CLONES("avx512f", "avx2")
+void weigh_column(float* to, int64_t pitch, const float* weights, const float* factors, int64_t rows, int64_t taps,
+                  int64_t block) {
   if (taps == 7) {
     weigh<7>(to, pitch, weights, factors, rows, taps, block);
   } else {
@@ -65,9 +65,8 @@ __attribute__((always_inline)) inline void add(float* __restrict to, const float
     for (int64_t r = 0; r < kRows; ++r) to[r * pitch + i] += sums[r];
   }
 }
-__attribute__((target_clones("avx512f", "avx2", "default"))) void add_rows(float* to, const float* from, int64_t pitch,
-                                                                           const float* factors, int64_t taps,
-                                                                           int64_t count) {
+POSEFIX_CPU_CLONES("avx512f", "avx2")
+void add_rows(float* to, const float* from, int64_t pitch, const float* factors, int64_t taps, int64_t count) {
   if (taps == 7) {
     add<7>(to, from, pitch, factors, taps, count);
   } else {
@@ -76,9 +75,8 @@ __attribute__((target_clones("avx512f", "avx2", "default"))) void add_rows(float
 }
 
 // Finite values, to nearest even.
-__attribute__((target_clones("avx512f", "avx2", "default"))) void round_to_bf16(uint16_t* __restrict to,
-                                                                                const float* __restrict from,
-                                                                                int64_t count) {
+POSEFIX_CPU_CLONES("avx512f", "avx2")
+void round_to_bf16(uint16_t* __restrict to, const float* __restrict from, int64_t count) {
   for (int64_t i = 0; i < count; ++i) {
     uint32_t bits;
     std::memcpy(&bits, from + i, sizeof bits);

@@ -2,6 +2,7 @@
 #include <cstring>
 #include <vector>
 
+#include "base/cpu_clones.h"
 #include "runtime/backends/reference/kernels.h"
 
 namespace posefix::runtime::reference {
@@ -17,8 +18,8 @@ struct Sums {
 };
 
 // sums[p] += x[p][c] * w[c] over the input channels of one filter tap; w is [in][kBlock].
-__attribute__((target_clones("avx512f", "avx2", "default"))) void add_tap(Sums& sums, const float* const* x,
-                                                                          const double* w, int64_t channels) {
+POSEFIX_CPU_CLONES("avx512f", "avx2")
+void add_tap(Sums& sums, const float* const* x, const double* w, int64_t channels) {
   Sums local = sums;
   for (int64_t c = 0; c < channels; ++c, w += kBlock) {
     Vector low;

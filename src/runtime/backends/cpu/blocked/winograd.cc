@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/cpu_clones.h"
 #include "base/error.h"
 #include "runtime/backends/cpu/blocked/convolution.h"
 
@@ -15,14 +16,8 @@ int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 // Points and sums of the tiles at hand: more does not fit beside the weights in a core's share of the caches.
 constexpr int64_t kWorkingBytes = int64_t{6} << 20;
 
-#if defined(__x86_64__) && !defined(__clang__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
-#define POSEFIX_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define POSEFIX_CLONES
-#endif
-
 // to[o] = sum over tap of factors[tap] * from[tap * pitch + o], for whole blocks of channels.
-POSEFIX_CLONES
+POSEFIX_CPU_CLONES("avx512f", "avx2")
 void weigh_taps(const float* factors, int taps, const float* from, int64_t pitch, int64_t count, float* to) {
   constexpr int64_t kTogether = 8;  // divides every block
   for (int64_t o = 0; o < count; o += kTogether) {
