@@ -66,7 +66,7 @@ std::vector<float> flat(const at::Tensor& tensor) {
 }
 
 // Rounding grows through fifty layers of batch norm, so gradients are not compared one by one: training on one batch
-// must take the same course.
+// must take the same course, update by update: f16 skips some steps until it has found its loss scale.
 void expect_course_of_f32(const std::string& precision) {
   Trainer exact = make_trainer("f32");
   Trainer low = make_trainer(precision);
@@ -79,8 +79,11 @@ void expect_course_of_f32(const std::string& precision) {
   for (int step = 0; step < 20; ++step) {
     expected = exact.compute_gradients(batch).total();
     exact.update(2e-3);
-    actual = low.compute_gradients(batch).total();
-    low.update(2e-3);
+    for (int64_t skipped = 0; low.adam().steps() < exact.adam().steps(); ++skipped) {
+      ASSERT_LT(skipped, 16) << "in " << step;
+      actual = low.compute_gradients(batch).total();
+      low.update(2e-3);
+    }
   }
   EXPECT_LT(expected, 0.8 * start);
   EXPECT_NEAR(actual, expected, 0.1 * start);
