@@ -213,6 +213,11 @@ void on_cpu_instead(const c10::OperatorHandle& op, torch::jit::Stack* stack) { a
 #if FAKE_NPU_TORCH >= 201
 struct Hooks final : public at::PrivateUse1HooksInterface {
   bool hasPrimaryContext(c10::DeviceIndex /*device*/) const override { return true; }
+#if FAKE_NPU_TORCH >= 206
+  // Page-locked memory is the host's too.
+  at::Allocator* getPinnedMemoryAllocator() const override { return c10::GetCPUAllocator(); }
+  bool isPinnedPtr(const void* /*data*/) const override { return false; }
+#endif
 };
 Hooks g_hooks;
 #endif
