@@ -111,8 +111,7 @@ Inputs find_inputs(const OpGraph& file) {
   if (!complete || !sized) {
     throw bad_input(
         "{}: expected inputs image [B,H,W,3] or [B,3,H,W], pose [B,K,2] and valid [B,K] of known size, the pose "
-        "rendered "
-        "within the graph; found {}",
+        "rendered within the graph; found {}",
         file.source, list_inputs(file));
   }
   return found;

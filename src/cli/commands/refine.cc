@@ -86,8 +86,10 @@ void check(const Flags& flags) {
   if (!flags.session.device.empty() && flags.session.backend != "torch" && flags.model.extension() != ".om") {
     throw bad_input("--device {}: only --backend torch and an .om have a choice of devices", flags.session.device);
   }
-  if (flags.streams > 0 && (flags.session.backend == "torch" || flags.model.extension() == ".om")) {
-    throw bad_input("--streams {}: goes with the cpu backend; a device has a queue", flags.streams);
+  const bool is_cpu =
+      flags.model.extension() != ".om" && (flags.session.backend.empty() || flags.session.backend == "cpu");
+  if (flags.streams > 0 && !is_cpu) {
+    throw bad_input("--streams {}: goes with the cpu backend alone", flags.streams);
   }
   check_files(flags);
 }

@@ -21,7 +21,7 @@ namespace posefix::runtime::ascend {
 
 class Slot {
  public:
-  // All arguments are borrowed and outlive the slot. Error (failed) when memory runs out.
+  // Owns the model; the other arguments are borrowed and outlive the slot. Error (failed) when memory runs out.
   Slot(const Device& device, std::unique_ptr<Model> model, const ModelDescription& description,
        const OmSidecar& sidecar);
 
