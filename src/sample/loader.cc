@@ -13,6 +13,7 @@ constexpr uint32_t kAugmentationStream = 0;
 constexpr uint32_t kErrorStream = 1;
 constexpr uint32_t kEstimateStream = 2;
 constexpr uint32_t kAppearanceStream = 3;
+constexpr uint32_t kPartStream = 4;
 
 SampleSource checked(SampleSource source, const pose::Skeleton& skeleton, const LoaderConfig& config) {
   if (source.people.empty()) {
@@ -191,7 +192,13 @@ void Loader::make_sample(SampleMaker& maker, Appearance& appearance, Batch& batc
     const size_t length = values.size() / static_cast<size_t>(config_.batch_size);
     return std::span(values).subspan(static_cast<size_t>(row) * length, length);
   };
-  maker.make(person, source_.people, *picture, augmentation, as_estimated, error_rng,
+  Rng part_rng(config_.seed, epoch, static_cast<uint64_t>(sample), kPartStream);
+  std::optional<dataset::Person> cut;
+  if (config_.augment && part_rng.uniform() < config_.augmentation.part_probability) {
+    cut = person;
+    cut->bbox = draw_part(person.bbox, person.gt, part_rng);
+  }
+  maker.make(cut ? *cut : person, source_.people, *picture, augmentation, as_estimated, error_rng,
              {part(batch.crops), part(batch.pose), part(batch.valid), part(batch.target), part(batch.target_valid)});
   if (config_.augment && !config_.appearance.changes_nothing()) {
     Rng appearance_rng(config_.seed, epoch, static_cast<uint64_t>(sample), kAppearanceStream);

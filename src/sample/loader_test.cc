@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -86,6 +87,38 @@ TEST_F(LoaderTest, AppearanceChangesTheCropsAloneAndTheSameWhateverTheThreads) {
   config_.augment = false;
   const std::vector<Batch> bare = batches(0, 1);
   config_.appearance = {};
+  EXPECT_TRUE(same(batches(0, 1)[0], bare[0]));
+}
+
+TEST_F(LoaderTest, PartsOfPeopleKeepALabelledJointAndLeaveOthersOut) {
+  for (dataset::Person& person : source_.people) {  // a joint in each quarter of the box
+    for (size_t j = 0; j < 17; ++j) {
+      person.gt[j] = {person.bbox.x + person.bbox.w * (j % 2 == 0 ? 0.2 : 0.8),
+                      person.bbox.y + person.bbox.h * (j % 4 < 2 ? 0.2 : 0.8), 2};
+    }
+  }
+  config_.augmentation = {.scale_sigma = 0, .rotation_probability = 0};
+  const auto labelled = [](const Batch& batch, int64_t row) {
+    return std::count(batch.target_valid.begin() + row * 17, batch.target_valid.begin() + (row + 1) * 17, 1.0F);
+  };
+  const std::vector<Batch> whole = batches(0, 20);
+  config_.augmentation.part_probability = 0.5;
+  const std::vector<Batch> mixed = batches(0, 20);
+  int cut = 0;
+  for (size_t i = 0; i < whole.size(); ++i) {
+    for (int64_t row = 0; row < whole[i].size; ++row) {
+      EXPECT_EQ(labelled(whole[i], row), 17);
+      EXPECT_GT(labelled(mixed[i], row), 0);
+      cut += labelled(mixed[i], row) < 17 ? 1 : 0;
+    }
+  }
+  EXPECT_GT(cut, 10);
+  EXPECT_LT(cut, 50);
+  config_.threads = 1;
+  EXPECT_TRUE(same(batches(1, 1)[0], mixed[1]));
+  config_.augment = false;
+  const std::vector<Batch> bare = batches(0, 1);
+  config_.augmentation = {};
   EXPECT_TRUE(same(batches(0, 1)[0], bare[0]));
 }
 

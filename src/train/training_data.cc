@@ -79,6 +79,9 @@ void add_options(Options& options, DataConfig& c) {
               probability(&c.augmentation.rotation_probability));
   options.add("augment.flip_probability", &c.augmentation.flip_probability, "of a mirrored picture",
               probability(&c.augmentation.flip_probability));
+  options.add("augment.part_probability", &c.augmentation.part_probability,
+              "of a crop of a part of the person's box, as of people whom the picture's edge cuts",
+              probability(&c.augmentation.part_probability));
   options.add("augment.color_jitter", &c.appearance.color_jitter,
               "brightness and contrast are drawn from 1 - this to 1 + this, each channel's gain a third as far",
               probability(&c.appearance.color_jitter));
