@@ -13,7 +13,7 @@ enum class Method : uint32_t {
   kOneDnn = 1,          // the library's direct convolution, or what it has instead
   kOneDnnWinograd = 2,  // 3x3, stride 1
   kOwnPointwise = 3,    // 1x1, stride 1: one product
-  kOwnWinograd = 4,     // 3x3 with stride 1, or the four 2x2 phases of a transposed 4x4 with stride 2
+  kOwnWinograd = 4,     // 3x3 with stride 1 or 2, or the four 2x2 phases of a transposed 4x4 with stride 2
 };
 
 struct Choice {

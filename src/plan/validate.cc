@@ -316,7 +316,7 @@ Text check_choice(const Plan& plan, const StepChoice& entry) {
       break;
     case Method::kOwnWinograd:
       fits = is_tile(choice.tile_height) && is_tile(choice.tile_width) &&
-             (is_filter(Op::kConv2d, 3, 1) || is_filter(Op::kConvTranspose2d, 4, 2));
+             (is_filter(Op::kConv2d, 3, 1) || is_filter(Op::kConv2d, 3, 2) || is_filter(Op::kConvTranspose2d, 4, 2));
       break;
   }
   if (fits) return "";

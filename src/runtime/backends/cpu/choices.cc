@@ -12,8 +12,11 @@ using plan::Method;
 
 // A 3x3 convolution of fewer channels spends its time in Winograd's transforms.
 constexpr int64_t kFewestChannels = 32;
+// With stride 2 every parity of the pixels has transforms of its own.
+constexpr int64_t kFewestStridedChannels = 64;
 // Above so many weights per tap the forms with large windows would take more memory than they are worth.
 constexpr int64_t kManyWeights = int64_t{1} << 18;
+constexpr int64_t kManyStridedWeights = int64_t{1} << 15;  // 25 instead of 81 products per weight
 // Of such a convolution the weights are what takes the time, unless many pixels share them.
 constexpr int64_t kManyPixels = 192;
 
@@ -21,8 +24,10 @@ bool is_pointwise(const ConvSpec& spec) {
   return spec.kernel_height == 1 && spec.kernel_width == 1 && spec.stride == 1 && spec.pads == ConvSpec{}.pads;
 }
 
-// A square filter that Winograd's forms may know.
-bool is_winograd(const ConvSpec& spec) { return spec.kernel_height == spec.kernel_width && spec.stride == 1; }
+// Taps of Winograd's forms for such a filter; 0: there are none.
+int64_t form_taps(const ConvSpec& spec) {
+  return spec.kernel_height == spec.kernel_width ? blocked::form_taps(spec.kernel_height, spec.stride) : 0;
+}
 
 Choice choice_of(const blocked::Winograd& form) {
   return {Method::kOwnWinograd, static_cast<uint32_t>(form.tile_height), static_cast<uint32_t>(form.tile_width)};
@@ -40,6 +45,7 @@ blocked::Convolution convolution_of(const ConvSpec& spec) {
   c.out_height = spec.out_height;
   c.out_width = spec.out_width;
   c.taps = spec.kernel_height;
+  c.stride = spec.stride;
   c.pad_top = spec.pads[0];
   c.pad_left = spec.pads[2];
   c.adds = spec.residual;
@@ -51,12 +57,14 @@ Choice default_choice(const ConvSpec& spec, const blocked::Kernels* kernels, con
   const Choice onednn{Method::kOneDnn};
   if (kernels == nullptr) return onednn;
   if (is_pointwise(spec)) return {Method::kOwnPointwise};
-  if (!is_winograd(spec)) return onednn;
-  const bool has_many_weights = spec.in_channels * spec.out_channels > kManyWeights;
+  if (form_taps(spec) == 0) return onednn;
+  const int64_t many = spec.stride == 1 ? kManyWeights : kManyStridedWeights;
+  const bool has_many_weights = spec.in_channels * spec.out_channels > many;
   const blocked::Winograd* form = blocked::choose_form(*kernels, convolution_of(spec), has_many_weights);
   if (form == nullptr) return onednn;
   if (spec.phase < 0) {
-    return std::min(spec.in_channels, spec.out_channels) >= kFewestChannels ? choice_of(*form) : onednn;
+    const int64_t fewest = spec.stride == 1 ? kFewestChannels : kFewestStridedChannels;
+    return std::min(spec.in_channels, spec.out_channels) >= fewest ? choice_of(*form) : onednn;
   }
   const bool pays =
       !has_many_weights || spec.batch * spec.in_height * spec.in_width >= kManyPixels || weights.has_packed(form, spec);
@@ -74,9 +82,9 @@ std::vector<Choice> candidates(const ConvSpec& spec, const blocked::Kernels* ker
   if (kernels == nullptr) return all;
   if (is_pointwise(spec)) {
     add({Method::kOwnPointwise});
-  } else if (is_winograd(spec)) {
+  } else if (const int64_t taps = form_taps(spec); taps != 0) {
     for (const blocked::Winograd& form : kernels->winograd) {
-      if (form.taps == spec.kernel_height) add(choice_of(form));
+      if (form.taps == taps) add(choice_of(form));
     }
   }
   return all;
@@ -84,7 +92,7 @@ std::vector<Choice> candidates(const ConvSpec& spec, const blocked::Kernels* ker
 
 const blocked::Winograd& form_of(const blocked::Kernels& kernels, const ConvSpec& spec, const Choice& choice) {
   const auto is_it = [&](const blocked::Winograd& form) {
-    return form.taps == spec.kernel_height && choice_of(form) == choice;
+    return form.taps == form_taps(spec) && choice_of(form) == choice;
   };
   const auto* found = std::find_if(std::begin(kernels.winograd), std::end(kernels.winograd), is_it);
   PFX_CHECK(found != std::end(kernels.winograd));

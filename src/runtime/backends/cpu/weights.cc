@@ -172,11 +172,12 @@ const void* WeightStore::packed(const blocked::Kernels& kernels, const blocked::
   const void*& kept = packed_[{{spec.weights, spec.phase}, form}];
   if (kept != nullptr) return kept;
   const Tensor plain = plain_values(spec, true);
-  const int64_t points = form != nullptr ? form->points() : 1;
-  const auto count = static_cast<size_t>(points * spec.in_channels * spec.out_channels);
+  const int64_t products = form != nullptr ? blocked::products(*form, spec.stride) : 1;
+  const auto count = static_cast<size_t>(products * spec.in_channels * spec.out_channels);
   void* values = blocks_.add(count * static_cast<size_t>(kernels.value_bytes));
   if (form != nullptr) {
-    blocked::pack_winograd(kernels, *form, spec.in_channels, spec.out_channels, plain.f32().data(), values);
+    blocked::pack_winograd(kernels, *form, spec.stride, spec.in_channels, spec.out_channels, plain.f32().data(),
+                           values);
   } else {
     blocked::pack_pointwise(kernels, spec.in_channels, spec.out_channels, plain.f32().data(),
                             static_cast<float*>(values));

@@ -47,8 +47,8 @@ struct Case {
     const Convolution& c = convolution;
     double sum = static_cast<double>(bias[static_cast<size_t>(channel)]);
     for (int64_t tap = 0; tap < c.taps * c.taps; ++tap) {
-      const int64_t y = row + tap / c.taps - c.pad_top;
-      const int64_t px = column + tap % c.taps - c.pad_left;
+      const int64_t y = c.stride * row + tap / c.taps - c.pad_top;
+      const int64_t px = c.stride * column + tap % c.taps - c.pad_left;
       if (y < 0 || px < 0 || y >= c.in_height || px >= c.in_width) continue;
       for (int64_t i = 0; i < c.in_channels; ++i) {
         const int64_t block = person * (c.in_channels / lanes) + i / lanes;
@@ -83,8 +83,8 @@ struct Case {
 
 Values run_winograd(const Kernels& kernels, const Winograd& form, const Case& test) {
   const Convolution& c = test.convolution;
-  Values packed(static_cast<size_t>(form.points() * c.in_channels * c.out_channels));
-  pack_winograd(kernels, form, c.in_channels, c.out_channels, test.weights.data(), packed.data());
+  Values packed(static_cast<size_t>(products(form, c.stride) * c.in_channels * c.out_channels));
+  pack_winograd(kernels, form, c.stride, c.in_channels, c.out_channels, test.weights.data(), packed.data());
   const WinogradConvolution winograd(kernels, form, c, packed.data(), test.bias.data());
   const AlignedBytes scratch = allocate(winograd.scratch_bytes());
   Values y = test.before;
@@ -148,6 +148,30 @@ TEST(WinogradConvolution, PhasesFillTheWholeMapAndOnlyTheirPixels) {
   }
 }
 
+TEST(WinogradConvolution, EqualsSumsWithStride2) {
+  for (const Kernels* kernels : all_kernels()) {
+    for (const Winograd& form : kernels->winograd) {
+      if (form.taps != 2) continue;
+      for (const int64_t pad : {0, 1, 2}) {
+        for (const auto& [batch, height, width] : {std::array<int64_t, 3>{1, 3, 3}, {3, 15, 10}, {2, 16, 12}}) {
+          SCOPED_TRACE(fmt::format("{} F({}x{}) pad {} {}x{}x{}", kernels->name, form.tile_height, form.tile_width, pad,
+                                   batch, height, width));
+          Convolution c = sized(batch, 32, 48, height, width, 3);
+          c.stride = 2;
+          c.pad_top = pad;
+          c.pad_left = pad == 2 ? 0 : pad;
+          c.out_height = (height + 1) / 2;
+          c.out_width = (width + 1) / 2;
+          c.relu = batch == 3;
+          c.adds = batch == 2;
+          const Case test(c);
+          test.expect_right(run_winograd(*kernels, form, test), kernels->lanes, 2e-4);
+        }
+      }
+    }
+  }
+}
+
 uint16_t to_bf16(float value) { return static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16); }
 float from_bf16(uint16_t value) { return std::bit_cast<float>(uint32_t{value} << 16); }
 
@@ -186,7 +210,7 @@ TEST(WinogradConvolution, Bf16FollowsTheSums) {
         for (float& value : *values) value = from_bf16(to_bf16(value));
       }
       std::vector<uint16_t> packed(static_cast<size_t>(form.points() * c.in_channels * c.out_channels));
-      pack_winograd(*kernels, form, c.in_channels, c.out_channels, test.weights.data(), packed.data());
+      pack_winograd(*kernels, form, c.stride, c.in_channels, c.out_channels, test.weights.data(), packed.data());
       const WinogradConvolution winograd(*kernels, form, c, packed.data(), test.bias.data());
       const AlignedBytes scratch = allocate(winograd.scratch_bytes());
       const auto x = transposed<float, uint16_t>(test.x, batch, c.in_channels, true, to_bf16);
@@ -258,6 +282,13 @@ TEST(ChooseForm, TakesTheFewestProductsOrTheSmallestWeights) {
   EXPECT_EQ(tile(8, 6, 2, false), std::pair(4, 3));
   EXPECT_EQ(tile(8, 6, 2, true), std::pair(2, 2));
   EXPECT_EQ(choose_form(kernels, sized(1, 16, 16, 8, 6, 5), false), nullptr);
+  Convolution strided = sized(1, 16, 16, 16, 12, 3);
+  strided.stride = 2;
+  EXPECT_EQ(choose_form(kernels, strided, false)->taps, 2);
+  EXPECT_EQ(choose_form(kernels, strided, false)->tile_height, 4);
+  EXPECT_EQ(choose_form(kernels, strided, true)->tile_height, 2);
+  strided.taps = 5;
+  EXPECT_EQ(choose_form(kernels, strided, false), nullptr);
 }
 
 }  // namespace

@@ -31,6 +31,7 @@ struct WindowTransform {
   int64_t height = 0, width = 0;
   int64_t pixel_pitch = 0;
   int64_t y = 0, x = 0;  // the window's first pixel, maybe outside
+  int64_t step = 1;      // from pixel to pixel of the window
   void* points = nullptr;
   int64_t pitch = 0;
 };
@@ -57,6 +58,8 @@ struct Winograd {
   int window_height() const { return tile_height + taps - 1; }
   int window_width() const { return tile_width + taps - 1; }
   int points() const { return window_height() * window_width(); }
+  // Of 3x3 filters with stride 2, see blocked/strided.h.
+  int strided_products() const { return (2 * window_height() - 1) * (2 * window_width() - 1); }
 };
 
 inline constexpr int kWinogradForms = 5;
