@@ -62,12 +62,14 @@ Choice default_choice(const ConvSpec& spec, const blocked::Kernels* kernels, con
   const bool has_many_weights = spec.in_channels * spec.out_channels > many;
   const blocked::Winograd* form = blocked::choose_form(*kernels, convolution_of(spec), has_many_weights);
   if (form == nullptr) return onednn;
-  if (spec.phase < 0) {
+  const bool is_plain = spec.phase < 0;
+  if (is_plain) {
     const int64_t fewest = spec.stride == 1 ? kFewestChannels : kFewestStridedChannels;
-    return std::min(spec.in_channels, spec.out_channels) >= fewest ? choice_of(*form) : onednn;
+    if (std::min(spec.in_channels, spec.out_channels) < fewest) return onednn;
   }
-  const bool pays =
-      !has_many_weights || spec.batch * spec.in_height * spec.in_width >= kManyPixels || weights.has_packed(form, spec);
+  if (is_plain && spec.stride == 1) return choice_of(*form);
+  const bool pays = !has_many_weights || spec.batch * spec.out_height * spec.out_width >= kManyPixels ||
+                    weights.has_packed(form, spec);
   return pays ? choice_of(*form) : onednn;
 }
 
