@@ -88,6 +88,15 @@ TEST_F(DistributedTraining, ARankKilledAtARandomStepIsNamedAndTheRunResumesExact
   EXPECT_THAT(fewer.output, HasSubstr("begun by 2 processes, now there are 1"));
 }
 
+// What LibTorch 2 logs when the store's own rank dies is not this program's message.
+TEST_F(DistributedTraining, AKilledRankLeavesNoLogOfCallers) {
+  const auto killed = shell(
+      "unset TORCH_CPP_LOG_LEVEL\n(train --out run --procs 2 --steps 24) & run=$!\n"
+      "await run 2; kill -9 $(child $run 0); wait $run");
+  EXPECT_EQ(killed.exit_code, 1) << killed.output;
+  EXPECT_THAT(killed.output, AllOf(HasSubstr("rank 0: keeps the job's store"), Not(HasSubstr("frame #"))));
+}
+
 // All processes at once, while rank 0 writes a snapshot; the same run again and again.
 TEST_F(DistributedTraining, ARunKilledWhileItWritesASnapshotResumesExactly) {
   const std::string options = "--procs 2 --steps 80 --set train.snapshot_every=1";
