@@ -132,6 +132,7 @@ std::vector<Allocation*> check_data_set(Stub& stub, const DataSet& set, const st
       break_rule(kDevicePointer, std::string(side) + " " + std::to_string(i) + " is not memory from aclrtMalloc");
     }
     if (!allocation->is_alive) break_rule(kUseAfterFree, std::string(side) + ": its device memory was freed");
+    if (allocation->models > 0) break_rule(kModelMemory, std::string(side) + " is a loaded model's own memory");
     if (Memory::own(*allocation, buffer.memory) + buffer.bytes > allocation->own + allocation->bytes) {
       break_rule(kSizesMatch, std::string(side) + " " + std::to_string(i) + " is larger than its allocation");
     }
@@ -197,6 +198,8 @@ aclError aclmdlExecuteAsync(uint32_t id, const aclmdlDataset* inputs, aclmdlData
   std::vector<std::pair<Allocation*, bool>> uses;
   for (Allocation* allocation : sources) uses.emplace_back(allocation, false);
   for (Allocation* allocation : targets) uses.emplace_back(allocation, true);
+  if (model.weights != nullptr) uses.emplace_back(model.weights, false);
+  if (model.work != nullptr) uses.emplace_back(model.work, true);
   std::function<aclError()> work = faulty_run(stub);
   if (!work) work = [run = std::move(run)] { return execute_run(run); };
   model.queued.push_back(stub.enqueue(stream, uses, std::move(work)));

@@ -19,6 +19,7 @@ Allocation& device_memory(Stub& stub, const void* pointer, size_t bytes, const c
     break_rule(kDevicePointer, std::string(call) + ": the memory is not from aclrtMalloc");
   }
   if (!allocation->is_alive) break_rule(kUseAfterFree, std::string(call) + ": the device memory was freed");
+  if (allocation->models > 0) break_rule(kModelMemory, std::string(call) + ": the memory is a loaded model's own");
   if (Memory::own(*allocation, pointer) + bytes > allocation->own + allocation->bytes) {
     break_rule(kCopyBounds, std::string(call) + ": beyond the device memory");
   }
@@ -44,9 +45,11 @@ aclError allocate(void** memory, size_t bytes, MemoryKind kind, const char* call
   if (kind == MemoryKind::kPinned && stub.is_device_mode)
     break_rule(kRunModeCopy, "aclrtMallocHost on the device's CPU");
   if (bytes == 0) return fail(100000, "size 0");
-  if (stub.is_fault_due(fault)) return fail(207001, "alloc memory failed, out of memory");
+  const bool is_full = kind == MemoryKind::kDevice && bytes > stub.device_bytes - stub.used_bytes;
+  if (is_full || stub.is_fault_due(fault)) return fail(207001, "alloc memory failed, out of memory");
   const Allocation* allocation = stub.memory.allocate(bytes, kind, kind == MemoryKind::kDevice && !stub.is_device_mode);
   if (allocation == nullptr) return fail(207001, "the stub cannot map memory");
+  if (kind == MemoryKind::kDevice) stub.used_bytes += bytes;
   *memory = allocation->view;
   return 0;
 }
@@ -61,6 +64,8 @@ aclError release(void* memory, MemoryKind kind, const char* call) {
   }
   if (!allocation->is_alive) break_rule(kUseAfterFree, std::string(call) + ": freed twice");
   if (allocation->is_in_use()) break_rule(kDestroyIdle, std::string(call) + ": queued work uses the memory");
+  if (allocation->models > 0) break_rule(kDestroyIdle, std::string(call) + ": the memory is a loaded model's");
+  if (kind == MemoryKind::kDevice) stub.used_bytes -= allocation->bytes;
   stub.memory.release(*allocation);
   return 0;
 }

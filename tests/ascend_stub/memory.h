@@ -37,6 +37,7 @@ struct Allocation {
   bool is_hidden = false;  // device memory in host run mode
   std::vector<Use> uses;   // by queued work; while it reads the caller may only read, while it writes not touch it
   int protection = -1;     // of the view; -1: none chosen yet
+  int models = 0;          // loaded ones that have it as weights or work memory
   bool is_in_use() const { return !uses.empty(); }
 };
 

@@ -35,6 +35,9 @@ struct OmFile {
   bool is_onnx = false;
   std::string graph;  // bytes
 
+  // What the model needs on the device beside its inputs and outputs.
+  size_t weight_bytes() const { return graph.size(); }
+  size_t work_bytes() const { return static_cast<size_t>(batch) << 16; }
   // Of a port at the largest batch.
   size_t bytes(const OmPort& port) const {
     return static_cast<size_t>(batch) * port.person_elements() * port.element_bytes();

@@ -31,7 +31,9 @@ inline constexpr const char* kFinalizeBeforeExit = "finalize_before_exit";
 inline constexpr const char* kWorkOrdered = "work_ordered";       // two streams on one memory, no event between
 inline constexpr const char* kEventRecorded = "event_recorded";   // waiting for an event that is not recorded
 inline constexpr const char* kEventOnce = "event_recorded_once";  // recorded again: it cannot be reset
-inline constexpr const char* kDestroyIdle = "destroy_idle";       // freeing what queued work still uses
+inline constexpr const char* kDestroyIdle = "destroy_idle";       // freeing what queued work or a model still uses
+inline constexpr const char* kModelMemory = "model_memory";       // a model's own memory is used for something else
+inline constexpr const char* kWeightsOfOneFile = "weights_of_one_file";  // shared by models of different files
 
 [[noreturn]] void break_rule(const char* rule, const std::string& detail);
 

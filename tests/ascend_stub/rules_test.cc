@@ -38,7 +38,10 @@ class Caller {
     must(f.aclrtSetDevice(0));
     must(f.aclrtCreateContext(&context, 0));
     must(f.aclrtCreateStream(&stream));
-    must(f.aclmdlLoadFromFile(path_.c_str(), &model_id));
+    must(f.aclmdlQuerySize(path_.c_str(), &work_bytes, &weight_bytes));
+    must(f.aclrtMalloc(&work, work_bytes, acl::ACL_MEM_MALLOC_HUGE_FIRST));
+    must(f.aclrtMalloc(&weights, weight_bytes, acl::ACL_MEM_MALLOC_HUGE_FIRST));
+    model_id = load(path_);
     description = f.aclmdlCreateDesc();
     must(f.aclmdlGetDesc(description, model_id));
     inputs = f.aclmdlCreateDataset();
@@ -55,6 +58,13 @@ class Caller {
       std::memset(host.back(), 0, size);
     }
   }
+  // Into this model's memory, which several loads may have.
+  uint32_t load(const std::string& path) {
+    uint32_t id = 0;
+    must(f.aclmdlLoadFromFileWithMem(path.c_str(), &id, work, work_bytes, weights, weight_bytes));
+    return id;
+  }
+  uint32_t load_again() { return load(path_); }
   void copy_in() { copy_in(stream); }
   void copy_in(acl::aclrtStream queue) {
     for (size_t i = 0; i < 3; ++i) {
@@ -75,6 +85,16 @@ class Caller {
   }
   void set_gear(uint64_t gear) { must(f.aclmdlSetDynamicBatchSize(model_id, inputs, 3, gear)); }
   void execute() { must(f.aclmdlExecuteAsync(model_id, inputs, outputs, stream)); }
+  // On data sets of its own, which are left as they are.
+  void execute_another_load(acl::aclrtStream queue) {
+    model_id = load_again();
+    inputs = f.aclmdlCreateDataset();
+    outputs = f.aclmdlCreateDataset();
+    device.clear();
+    for (size_t i = 0; i < bytes.size(); ++i) add(i + 1 < bytes.size() ? inputs : outputs, bytes[i]);
+    copy_in(queue);
+    must(f.aclmdlExecuteAsync(model_id, inputs, outputs, queue));
+  }
   void copy_out() {
     must(f.aclrtMemcpyAsync(host.back(), bytes.back(), device.back(), bytes.back(), acl::ACL_MEMCPY_DEVICE_TO_HOST,
                             stream));
@@ -88,6 +108,8 @@ class Caller {
     for (void* memory : host) must(f.aclrtFreeHost(memory));
     must(f.aclmdlDestroyDesc(description));
     must(f.aclmdlUnload(model_id));
+    must(f.aclrtFree(work));
+    must(f.aclrtFree(weights));
     must(f.aclrtDestroyStream(stream));
   }
   void close() {
@@ -101,6 +123,10 @@ class Caller {
   acl::aclrtContext context = nullptr;
   acl::aclrtStream stream = nullptr;
   uint32_t model_id = 0;
+  size_t work_bytes = 0;
+  size_t weight_bytes = 0;
+  void* work = nullptr;
+  void* weights = nullptr;
   acl::aclmdlDesc* description = nullptr;
   acl::aclmdlDataset* inputs = nullptr;
   acl::aclmdlDataset* outputs = nullptr;
@@ -108,6 +134,7 @@ class Caller {
   std::vector<void*> device;
   std::vector<void*> host;
   std::vector<acl::aclDataBuffer*> buffers;
+  const std::string& path() const { return path_; }
 
  private:
   void add(acl::aclmdlDataset* set, size_t size) {
@@ -148,7 +175,20 @@ void keep_all_rules(const TinyModel& model, const std::string& folder) {
   caller.copy_in(copies);
   must(caller.f.aclrtSynchronizeStream(copies));  // the other one's work came before
   std::memset(caller.host.back(), 0, caller.bytes.back());
-  for (const acl::aclrtEvent event : {copied, done}) must(caller.f.aclrtDestroyEvent(event));
+  // Another load in the same memory, which runs after this one; and one whose memory the driver takes.
+  const uint32_t second = caller.load_again();
+  uint32_t third = 0;
+  must(caller.f.aclmdlLoadFromFileWithMem(caller.path().c_str(), &third, nullptr, 0, nullptr, 0));
+  if (model.batches.size() > 1) caller.set_gear(2);
+  caller.execute();
+  const acl::aclrtEvent first_done = caller.record(caller.stream);
+  must(caller.f.aclrtStreamWaitEvent(copies, first_done));
+  caller.copy_in(copies);
+  if (model.batches.size() > 1) caller.set_gear(2);
+  must(caller.f.aclmdlExecuteAsync(second, caller.inputs, caller.outputs, copies));
+  must(caller.f.aclrtSynchronizeStream(copies));
+  for (const uint32_t id : {second, third}) must(caller.f.aclmdlUnload(id));
+  for (const acl::aclrtEvent event : {copied, done, first_done}) must(caller.f.aclrtDestroyEvent(event));
   must(caller.f.aclrtDestroyStream(copies));
   caller.close();
   std::exit(0);
@@ -341,6 +381,34 @@ TEST(StubRules, WorkOfTwoStreamsOnOneMemoryIsOrdered) {
   EXPECT_BROKEN(kWorkOrdered, kFixed, c.copy_in(); c.execute(); c.stream = c.another_stream(); c.copy_out());
 }
 
+TEST(StubRules, RunsInOneWorkMemoryAreOrdered) {
+  EXPECT_BROKEN(kWorkOrdered, kFixed, c.copy_in(); c.execute(); c.execute_another_load(c.another_stream()));
+}
+
+TEST(StubRules, WeightsAreOfOneFile) {
+  EXPECT_BROKEN(kWeightsOfOneFile, kFixed, const posefix::TemporaryFolder folder;
+                c.load(write_tiny(folder.path(), TinyModel{.joints = 2}).string()));
+}
+
+TEST(StubRules, AModelsMemoryIsItsOwn) {
+  EXPECT_BROKEN(kModelMemory, kFixed, c.device[0] = c.weights; c.bytes[0] = 8; c.copy_in());
+  EXPECT_BROKEN(
+      kModelMemory, kFixed, c.inputs = c.f.aclmdlCreateDataset(); for (size_t i = 0; i < 3; ++i) {
+        c.f.aclmdlAddDatasetBuffer(c.inputs, c.f.aclCreateDataBuffer(c.work, c.bytes[i]));
+      } c.execute());
+  EXPECT_BROKEN(kModelMemory, kFixed, c.weights = c.work; c.weight_bytes = c.work_bytes; c.work = nullptr;
+                c.load_again());
+  EXPECT_BROKEN(kModelMemory, kFixed, c.f.aclmdlUnload(c.model_id); c.weights = c.work; c.weight_bytes = c.work_bytes;
+                c.load_again());
+}
+
+TEST(StubRules, AModelsMemoryIsFromMallocAndLargeEnough) {
+  EXPECT_BROKEN(kDevicePointer, kFixed, c.weights = c.host[0]; c.load_again());
+  EXPECT_BROKEN(kSizesMatch, kFixed, c.work_bytes -= 1; c.load_again());
+  EXPECT_BROKEN(kSizesMatch, kFixed, c.weight_bytes += 1; c.load_again());
+  EXPECT_BROKEN(kUseAfterFree, kFixed, c.f.aclmdlUnload(c.model_id); c.f.aclrtFree(c.work); c.load_again());
+}
+
 TEST(StubRules, HostMemoryIsNotTouchedBeforeTheStreamThatWaitsIsSynchronised) {
   EXPECT_BROKEN(kHostBeforeSync, kFixed, const auto other = c.another_stream(); const auto event = c.record(other);
                 c.copy_in(other); c.f.aclrtStreamWaitEvent(c.stream, event); c.synchronize();
@@ -372,6 +440,8 @@ TEST(StubRules, NothingInUseIsFreed) {
                 c.f.aclrtStreamWaitEvent(c.stream, event); c.f.aclrtSynchronizeStream(other);
                 c.f.aclrtDestroyEvent(event));
   EXPECT_BROKEN(kDestroyIdle, kFixed, c.copy_in(); c.f.aclrtFree(c.device[0]));
+  EXPECT_BROKEN(kDestroyIdle, kFixed, c.f.aclrtFree(c.work));
+  EXPECT_BROKEN(kDestroyIdle, kFixed, c.load_again(); c.f.aclmdlUnload(c.model_id); c.f.aclrtFree(c.weights));
   EXPECT_BROKEN(kDestroyIdle, kFixed, c.copy_in(); c.f.aclrtFreeHost(c.host[0]));
   EXPECT_BROKEN(kDestroyIdle, kFixed, c.copy_in(); c.f.aclrtDestroyStream(c.stream));
 }

@@ -96,6 +96,18 @@ void expect_answers(Session& session, const TinyModel& model, float tolerance = 
   }
 }
 
+// What opening `om` says; the error must be of `code`.
+std::string opening_error(const std::filesystem::path& om, ErrorCode code, const std::string& device = {}) {
+  try {
+    open(om, device);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), code) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "no error";
+  return "";
+}
+
 TEST(AscendSession, FixedBatchIsPaddedAndPaddingIsNotReported) {
   const posefix::TemporaryFolder folder;
   const TinyModel model;
@@ -156,6 +168,34 @@ TEST(AscendSession, TwoBatchesInFlightFromSeveralThreads) {
   for (const auto& persons : batches) EXPECT_LT(persons->worst(), 1e-3F);
 }
 
+// The device has room for the weights, the work memory and two batches: the second load takes nothing.
+TEST(AscendSession, BothLoadsShareTheirWeightsAndWorkMemory) {
+  const posefix::TemporaryFolder folder;
+  const TinyModel model;
+  const auto om = write_tiny(folder.path(), model);
+  const OmFile file = tiny_om(model);
+  size_t bytes = file.weight_bytes() + file.work_bytes();
+  for (const auto& ports : {file.inputs, file.outputs}) {
+    for (const OmPort& port : ports) bytes += 2 * file.bytes(port);
+  }
+  {
+    const Environment memory("ASCEND_STUB_DEVICE_BYTES", std::to_string(bytes));
+    const auto session = open(om);
+    expect_answers(*session, model);
+  }
+  const Environment memory("ASCEND_STUB_DEVICE_BYTES", std::to_string(bytes - 1));
+  EXPECT_THAT(opening_error(om, ErrorCode::kFailed), HasSubstr("out of memory"));
+}
+
+// AscendCL does not know the sizes of a model with open shapes; then each load takes memory of its own.
+TEST(AscendSession, AModelWhoseSizesAreNotKnown) {
+  const posefix::TemporaryFolder folder;
+  const TinyModel model;
+  const Environment fault("ASCEND_STUB_FAULT", "query_size");
+  const auto session = open(write_tiny(folder.path(), model));
+  expect_answers(*session, model);
+}
+
 TEST(AscendSession, SeveralSessionsSideBySide) {
   const Environment devices("ASCEND_STUB_DEVICES", "2");
   const posefix::TemporaryFolder folder;
@@ -177,18 +217,6 @@ TEST(AscendSession, SpreadIsNanWhereTheModelHasNone) {
   std::vector<float> spread(2 * 3, 0.0F);
   session->run(persons.input(), {persons.coords, spread});
   for (const float value : spread) EXPECT_TRUE(std::isnan(value));
-}
-
-// What opening `om` says; the error must be of `code`.
-std::string opening_error(const std::filesystem::path& om, ErrorCode code, const std::string& device = {}) {
-  try {
-    open(om, device);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "no error";
-  return "";
 }
 
 TEST(AscendBadInput, SidecarThatIsMissingForeignOrOfAnotherModel) {

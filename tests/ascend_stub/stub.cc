@@ -52,6 +52,8 @@ void Stub::configure() {
   is_device_mode = environment("ASCEND_STUB_RUN_MODE", "host") == "device";
   soc = environment("ASCEND_STUB_SOC", "Ascend310P3");
   devices = std::atoll(environment("ASCEND_STUB_DEVICES", "1").c_str());
+  device_bytes = SIZE_MAX;
+  if (const char* limit = std::getenv("ASCEND_STUB_DEVICE_BYTES")) device_bytes = std::strtoull(limit, nullptr, 10);
   ms_per_batch = std::atoll(environment("ASCEND_STUB_MS_PER_BATCH", "0").c_str());
   computes = environment("ASCEND_STUB_COMPUTE", "1") != "0";
   fault_ = environment("ASCEND_STUB_FAULT", "");

@@ -4,9 +4,11 @@
 //   ASCEND_STUB_RUN_MODE=device     the program runs on the device's CPU (default: host)
 //   ASCEND_STUB_SOC=Ascend310P3     what aclrtGetSocName says
 //   ASCEND_STUB_DEVICES=1           number of devices
+//   ASCEND_STUB_DEVICE_BYTES=N      memory of each device, for what is allocated and for loaded models (default: any)
 //   ASCEND_STUB_MS_PER_BATCH=20     a run takes this long at least
 //   ASCEND_STUB_COMPUTE=0           answers are zeros, inputs unread: takes none of the host's time, for measurements
-//   ASCEND_STUB_FAULT=WHAT[:N]      the Nth (default first) call fails: init, set_device, malloc, malloc_host, load;
+//   ASCEND_STUB_FAULT=WHAT[:N]      the Nth (default first) call fails: init, set_device, malloc, malloc_host,
+//                                   query_size, load;
 //                                   execute (507011 when synchronised), hang (never ends), lost (507010 from then on)
 #pragma once
 
@@ -49,6 +51,9 @@ struct LoadedModel {
   GraphDef graph;                   // of a GraphDef
   std::shared_ptr<OnnxModel> onnx;  // of an ONNX file
   std::vector<Task> queued;         // runs that were not synchronised
+  Allocation* work = nullptr;       // the caller's; null: the driver's own
+  Allocation* weights = nullptr;    //
+  size_t own_bytes = 0;             // that the driver took for it
 
   // The input that chooses the gear stands after the model's own.
   bool is_gear_input(size_t index) const { return !om.gears.empty() && index == om.inputs.size(); }
@@ -144,6 +149,8 @@ class Stub {
   std::atomic<bool> is_broken = false;  // hung or lost: nothing can be given back
   std::string soc;
   int64_t devices = 1;
+  size_t device_bytes = SIZE_MAX;  // of all devices together
+  size_t used_bytes = 0;           // of them
   int64_t ms_per_batch = 0;
   bool computes = true;
   std::set<int32_t> set_devices;

@@ -80,7 +80,10 @@ aclError aclrtFreeHost(void* host);
 aclError aclrtMemcpyAsync(void* to, size_t to_bytes, const void* from, size_t bytes, aclrtMemcpyKind kind,
                           aclrtStream stream);
 
-aclError aclmdlLoadFromFile(const char* path, uint32_t* model);
+aclError aclmdlQuerySize(const char* path, size_t* work_bytes, size_t* weight_bytes);
+// Null pointers: the driver takes the memory itself.
+aclError aclmdlLoadFromFileWithMem(const char* path, uint32_t* model, void* work, size_t work_bytes, void* weights,
+                                   size_t weight_bytes);
 aclError aclmdlUnload(uint32_t model);
 aclmdlDesc* aclmdlCreateDesc();
 aclError aclmdlDestroyDesc(aclmdlDesc* description);
@@ -135,7 +138,7 @@ inline constexpr aclError kAclStreamTimeout = 507046;
   X(aclrtSynchronizeStream) X(aclrtCreateEvent) X(aclrtDestroyEvent) \
   X(aclrtRecordEvent) X(aclrtStreamWaitEvent) X(aclrtMalloc) X(aclrtFree) \
   X(aclrtMallocHost) X(aclrtFreeHost) X(aclrtMemcpyAsync) \
-  X(aclmdlLoadFromFile) X(aclmdlUnload) X(aclmdlCreateDesc) \
+  X(aclmdlQuerySize) X(aclmdlLoadFromFileWithMem) X(aclmdlUnload) X(aclmdlCreateDesc) \
   X(aclmdlDestroyDesc) X(aclmdlGetDesc) X(aclmdlGetNumInputs) \
   X(aclmdlGetNumOutputs) X(aclmdlGetInputSizeByIndex) X(aclmdlGetOutputSizeByIndex) \
   X(aclmdlGetInputDims) X(aclmdlGetOutputDims) X(aclmdlGetInputNameByIndex) \

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -60,8 +61,9 @@ class AscendSession : public Session {
         timeout_ms_(timeout_from_environment()),
         device_(device_id(options.device)) {
     check_soc(om);
+    memory_.emplace(device_, om.string());
     for (std::unique_ptr<Slot>& slot : slots_) {
-      auto model = std::make_unique<Model>(device_, om.string());
+      auto model = std::make_unique<Model>(device_, om.string(), *memory_);
       const ModelDescription description = describe(device_, *model);
       check_description(description, sidecar_, om.string());
       slot = std::make_unique<Slot>(device_, std::move(model), description, sidecar_);
@@ -154,7 +156,8 @@ class AscendSession : public Session {
   OmSidecar sidecar_;
   ModelInfo info_;
   int32_t timeout_ms_;
-  Device device_;  // the slots are given back before it, in its context
+  Device device_;                      // what follows is given back before it, in its context
+  std::optional<ModelMemory> memory_;  // of every slot's model
   std::array<std::unique_ptr<Slot>, kSlots> slots_;
   std::array<Pending, kSlots> pending_;
   size_t oldest_ = 0;  // slot of the oldest batch in flight
@@ -170,7 +173,8 @@ std::unique_ptr<Session> open_ascend(const std::filesystem::path& om, const Sess
 OmSidecar describe_om(const std::filesystem::path& om, const std::string& device_name) {
   const std::shared_ptr<const MappedFile> file = MappedFile::open(om);
   const Device device(device_id(device_name));
-  const Model model(device, om.string());
+  const ModelMemory memory(device, om.string());
+  const Model model(device, om.string(), memory);
   OmSidecar sidecar = sidecar_of(describe(device, model), om.string());
   sidecar.om_sha256 = sha256_hex(file->bytes());
   sidecar.om_bytes = file->bytes().size();

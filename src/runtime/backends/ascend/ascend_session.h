@@ -2,9 +2,9 @@
 //
 // Two batches may be in flight: while the device works on one, the caller prepares the next and reads the one before.
 // The device finds the next run queued when it has finished one; how fast the host wakes up does not matter. For that
-// the model is loaded twice (slot.h). A fixed model always runs its whole batch (missing persons are zeros that are
-// never reported); with gears the smallest that fits is chosen. Non-goals: several devices in one session (open one
-// session each).
+// the model is loaded twice, into the same memory (slot.h). A fixed model always runs its whole batch (missing persons
+// are zeros that are never reported); with gears the smallest that fits is chosen. Non-goals: several devices in one
+// session (open one session each).
 #pragma once
 
 #include <cstdint>

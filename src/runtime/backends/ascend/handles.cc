@@ -38,8 +38,20 @@ Event create_event(const Device& device) {
   return {device, event};
 }
 
-Model::Model(const Device& device, const std::string& path) : device_(device) {
-  check(device.acl(), fmt::format("aclmdlLoadFromFile({})", path), device.acl().aclmdlLoadFromFile(path.c_str(), &id_));
+ModelMemory::ModelMemory(const Device& device, const std::string& path) {
+  const Acl& acl = device.acl();
+  if (acl.aclmdlQuerySize(path.c_str(), &work_bytes_, &weight_bytes_) != kAclSuccess) {
+    acl.aclGetRecentErrMsg();  // would be read with the next error; a file that is no model fails again when loaded
+    work_bytes_ = weight_bytes_ = 0;
+  }
+  if (work_bytes_ > 0) work_ = allocate_device(device, work_bytes_, "the model's work memory");
+  if (weight_bytes_ > 0) weights_ = allocate_device(device, weight_bytes_, "the model's weights");
+}
+
+Model::Model(const Device& device, const std::string& path, const ModelMemory& memory) : device_(device) {
+  check(device.acl(), fmt::format("aclmdlLoadFromFileWithMem({})", path),
+        device.acl().aclmdlLoadFromFileWithMem(path.c_str(), &id_, memory.work_.get(), memory.work_bytes_,
+                                               memory.weights_.get(), memory.weight_bytes_));
 }
 
 Model::~Model() {

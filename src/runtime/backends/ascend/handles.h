@@ -55,10 +55,25 @@ Stream create_stream(const Device& device);
 // For one record: such an event cannot be reset.
 Event create_event(const Device& device);
 
-// A loaded model. Loading, executing and unloading happen in the context of its device.
+// What a model needs on the device beside its inputs and outputs: weights, which runs only read, and room for what lies
+// between its layers. Several loads of one file may use the same, as long as the device never runs two of them at a
+// time. Empty, so that each load takes its own, where AscendCL cannot tell the sizes (shapes that are left open).
+class ModelMemory {
+ public:
+  ModelMemory(const Device& device, const std::string& path);
+
+ private:
+  friend class Model;
+  size_t work_bytes_ = 0;
+  size_t weight_bytes_ = 0;
+  DeviceMemory work_;
+  DeviceMemory weights_;
+};
+
+// A loaded model. Loading, executing and unloading happen in the context of its device; `memory` outlives it.
 class Model {
  public:
-  Model(const Device& device, const std::string& path);
+  Model(const Device& device, const std::string& path, const ModelMemory& memory);
   ~Model();
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;

@@ -4,8 +4,9 @@
 // In host mode a slot stages in pinned host memory and copies both ways; in device mode the staging is the device
 // memory itself and nothing is copied. From submit() to finish() neither staging nor answer may be touched.
 // One stream a slot: synchronising it is the only call that reports a failed run, and it must not wait for the other
-// slot's. One model a slot: AscendCL lets a model run on one stream alone. The device goes from one slot's run to the
-// next by itself: a run waits for the event that the one before records.
+// slot's. One model a slot: AscendCL lets a model run on one stream alone. The slots' models share their weights and
+// work memory, so their runs must not overlap: a run waits for the event that the one before records, and the device
+// goes from one to the next by itself.
 #pragma once
 
 #include <cstdint>
