@@ -22,6 +22,9 @@ using compiler::ascend::OmResult;
 using runtime::ascend::OmSidecar;
 
 constexpr std::string_view kPrefix = "ascend:";
+constexpr const char* kDefaultBatch = "16";
+constexpr const char* kDefaultVia = "pb";
+constexpr double kDefaultTimeoutS = 3600;
 
 FrozenNetwork freeze(const NetworkFile& network, const AscendFlags& flags, const std::vector<int64_t>& batches) {
   const Shape& image = network.graph.node(network.graph.find("image")).type.shape;
@@ -29,7 +32,7 @@ FrozenNetwork freeze(const NetworkFile& network, const AscendFlags& flags, const
   // With gears the batch stays open; atc fixes it per gear.
   const int64_t batch = batches.size() > 1 ? 0 : batches.front();
   FrozenNetwork frozen;
-  frozen.is_onnx = flags.via == "onnx";
+  frozen.is_onnx = flags.via.value_or(kDefaultVia) == "onnx";
   exporters::OnnxOptions onnx;
   onnx.batch = batch;
   frozen.bytes = frozen.is_onnx ? exporters::encode_onnx(network.graph, network.weights, onnx)
@@ -54,13 +57,14 @@ std::string names(const std::vector<std::filesystem::path>& files) {
 }  // namespace
 
 void add_ascend_flags(CLI::App& app, AscendFlags& flags) {
-  app.add_option("--batch", flags.batch, "ascend: persons a run, or gears as in 1,2,4,8")->capture_default_str();
+  app.add_option("--batch", flags.batch, "ascend: persons a run, or gears as in 1,2,4,8")->default_str(kDefaultBatch);
   app.add_option("--via", flags.via, "ascend: what atc reads, pb or onnx")
-      ->capture_default_str()
+      ->default_str(kDefaultVia)
       ->check(CLI::IsMember({"pb", "onnx"}));
   app.add_flag("--aipp", flags.aipp, "ascend: pictures go in as bytes, the mean is subtracted on the device");
   app.add_flag("--emit-only", flags.emit_only, "ascend: write what atc needs and do not run it");
-  app.add_option("--atc-timeout", flags.timeout_s, "ascend: seconds before atc is ended")->capture_default_str();
+  app.add_option("--atc-timeout", flags.timeout_s, "ascend: seconds before atc is ended")
+      ->default_str(fmt::to_string(kDefaultTimeoutS));
   app.add_option("--skeleton", flags.skeleton, "name or YAML file, for a model that carries none");
 }
 
@@ -71,17 +75,18 @@ void check_ascend_flags(const AscendFlags& flags, const std::string& target, con
         "snapshot, .pb or .onnx file that it was made from",
         model.string());
   }
-  if (!(flags.timeout_s > 0)) throw bad_input("--atc-timeout {}: expected more than 0 seconds", flags.timeout_s);
+  if (flags.timeout_s && !(*flags.timeout_s > 0)) {
+    throw bad_input("--atc-timeout {}: expected more than 0 seconds", *flags.timeout_s);
+  }
   if (is_ascend_target(target)) return;
-  const AscendFlags defaults;
   const auto refuse = [&](bool is_given, const char* flag) {
     if (is_given) throw bad_input("{} goes with --target ascend:SOC, not with {}", flag, target);
   };
-  refuse(flags.batch != defaults.batch, "--batch");
-  refuse(flags.via != defaults.via, "--via");
+  refuse(flags.batch.has_value(), "--batch");
+  refuse(flags.via.has_value(), "--via");
   refuse(flags.aipp, "--aipp");
   refuse(flags.emit_only, "--emit-only");
-  refuse(flags.timeout_s != defaults.timeout_s, "--atc-timeout");
+  refuse(flags.timeout_s.has_value(), "--atc-timeout");
 }
 
 bool is_ascend_target(const std::string& target) { return target.starts_with(kPrefix); }
@@ -90,15 +95,19 @@ void compile_for_ascend(const NetworkFile& network, const std::string& target, c
                         const AscendFlags& flags, const std::filesystem::path& om) {
   OmOptions options;
   options.soc = target.substr(kPrefix.size());
-  options.batches = compiler::ascend::parse_batches(flags.batch);
+  options.batches = compiler::ascend::parse_batches(flags.batch.value_or(kDefaultBatch));
   if (!precision.empty()) options.precision = compiler::ascend::parse_precision(precision);
   options.aipp = flags.aipp;
   options.emit_only = flags.emit_only;
-  options.timeout_s = flags.timeout_s;
+  options.timeout_s = flags.timeout_s.value_or(kDefaultTimeoutS);
   options.on_log = [](std::string_view text) { std::fwrite(text.data(), 1, text.size(), stderr); };
   const OmResult result = compiler::ascend::compile_om(freeze(network, flags, options.batches), options, om);
   fmt::print(stderr, "{}\nwrote {}\n", result.command, names(result.written));
   if (result.is_compiled || flags.emit_only) return;
+  if (const auto atc = compiler::ascend::find_atc(); atc.not_executable) {
+    throw failed("{} may not be executed by this user, so {} was not made. chmod +x, or run {} where CANN is installed",
+                 atc.not_executable->string(), om.string(), result.written.back().string());
+  }
   throw failed(
       "atc was not found on $PATH or below $ASCEND_TOOLKIT_HOME and $ASCEND_HOME_PATH, so {} was not made. Run {} "
       "where CANN is installed; --emit-only asks for just these files",

@@ -3,19 +3,21 @@
 
 #include <CLI/App.hpp>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "cli/network_file.h"
 
 namespace posefix::cli {
 
+// Those that have a value are empty where they were not given.
 struct AscendFlags {
-  std::string batch = "16";
-  std::string via = "pb";
+  std::optional<std::string> batch;
+  std::optional<std::string> via;
+  std::optional<double> timeout_s;
   std::string skeleton;
   bool aipp = false;
   bool emit_only = false;
-  double timeout_s = 3600;
 };
 
 void add_ascend_flags(CLI::App& app, AscendFlags& flags);

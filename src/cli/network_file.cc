@@ -87,4 +87,12 @@ std::unique_ptr<runtime::Session> open_network(const std::filesystem::path& path
   return session;
 }
 
+void check_batch(const std::filesystem::path& model, const runtime::Session& session, int64_t asked) {
+  if (asked == session.max_batch()) return;
+  throw bad_input(
+      "--batch {0}: {1} was compiled for batches of up to {2}; leave --batch out, or compile it again: posefix compile "
+      "... --batch {0}",
+      asked, model.string(), session.max_batch());
+}
+
 }  // namespace posefix::cli

@@ -32,4 +32,7 @@ bool is_exported_model(const std::filesystem::path& path);
 std::unique_ptr<runtime::Session> open_network(const std::filesystem::path& path,
                                                const runtime::SessionOptions& options);
 
+// Error (bad input) if `asked` persons a run (--batch) are not what the session takes: an .om has a batch of its own.
+void check_batch(const std::filesystem::path& model, const runtime::Session& session, int64_t asked);
+
 }  // namespace posefix::cli

@@ -151,9 +151,9 @@ TEST_F(AscendCompile, AtcIsFoundBelowTheToolkit) {
   fs::create_directories(folder_.path() / "cann/compiler/bin");
   fs::create_symlink(ASCEND_STUB_DIR "/bin/atc", folder_.path() / "cann/compiler/bin/atc");
   for (const char* variable : {"ASCEND_TOOLKIT_HOME", "ASCEND_HOME_PATH"}) {
-    EXPECT_FALSE(posefix::compiler::ascend::find_atc());
+    EXPECT_FALSE(posefix::compiler::ascend::find_atc().program);
     ::setenv(variable, (folder_.path() / "cann").c_str(), 1);
-    EXPECT_TRUE(posefix::compiler::ascend::find_atc());
+    EXPECT_TRUE(posefix::compiler::ascend::find_atc().program);
     ::unsetenv(variable);
   }
 }

@@ -152,6 +152,10 @@ TEST_F(CommandLine, AscendOptionsAndFilesInTheWrongPlace) {
   };
   expect_refusal(compile(model, {"--aipp"}), {"--aipp goes with --target ascend:SOC, not with cpu"});
   expect_refusal(compile(model, {"--batch", "4"}), {"--batch goes with --target ascend:SOC"});
+  // Their defaults too: what was typed counts.
+  expect_refusal(compile(model, {"--batch", "16"}), {"--batch goes with --target ascend:SOC"});
+  expect_refusal(compile(model, {"--via", "pb"}), {"--via goes with --target ascend:SOC"});
+  expect_refusal(compile(model, {"--atc-timeout", "3600"}), {"--atc-timeout goes with --target ascend:SOC"});
   expect_refusal(compile(model, {"--atc-timeout", "0"}), {"--atc-timeout 0: expected more than 0 seconds"});
   expect_refusal(compile(om, {"--target", "ascend:310P3"}), {"m.om", "compiled for an Ascend device already"});
   const auto refine = [&](const std::string& file, const std::string& backend) {

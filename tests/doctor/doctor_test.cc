@@ -6,8 +6,11 @@
 #include <sys/wait.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
+
+#include "base/testing/temporary_folder.h"
 
 namespace posefix {
 namespace {
@@ -31,12 +34,13 @@ struct Answer {
   }
 };
 
-// `cann` is a folder of the stand-in, or one that does not exist.
-Answer doctor(const std::string& cann, const std::string& arguments) {
+// `cann` is a folder of the stand-in, or one that does not exist; atc is looked for in `atc_folder` first.
+Answer doctor(const std::string& cann, const std::string& arguments,
+              const std::string& atc_folder = ASCEND_STUB_DIR "/bin") {
   const std::string command = fmt::format(
-      "env -u ASCEND_TOOLKIT_HOME -u ASCEND_HOME_PATH POSEFIX_ACL_LIBRARY_DIR='{}/{}' PATH='{}/bin':\"$PATH\" '{}' "
+      "env -u ASCEND_TOOLKIT_HOME -u ASCEND_HOME_PATH POSEFIX_ACL_LIBRARY_DIR='{}/{}' PATH='{}':\"$PATH\" '{}' "
       "doctor {} 2>/dev/null",
-      ASCEND_STUB_DIR, cann, ASCEND_STUB_DIR, POSEFIX_PROGRAM, arguments);
+      ASCEND_STUB_DIR, cann, atc_folder, POSEFIX_PROGRAM, arguments);
   Answer answer;
   FILE* pipe = ::popen(command.c_str(), "r");
   char buffer[4096];
@@ -75,6 +79,27 @@ TEST(Doctor, ABrokenCann) {
   EXPECT_FALSE(answer.device("npu").at("works"));
   EXPECT_EQ(answer.finding("npu", "AscendCL").at("status"), "broken");
   EXPECT_THAT(answer.finding("npu", "AscendCL").at("found"), HasSubstr("lacks aclInit"));
+}
+
+// An atc that is there and cannot be started is neither ok nor "not found".
+TEST(Doctor, AnAtcThatDoesNotStart) {
+  const TemporaryFolder folder;
+  const auto atc = [&](const std::string& script, bool may_be_executed) {
+    folder.write("atc", script);
+    std::filesystem::permissions(folder / "atc", std::filesystem::perms(may_be_executed ? 0755 : 0644));
+    return doctor("lib", "--device npu --json", folder.path()).finding("npu", "atc");
+  };
+  const json no_interpreter = atc("#!/nowhere/python3\n", true);
+  EXPECT_EQ(no_interpreter.at("status"), "broken");
+  EXPECT_THAT(no_interpreter.at("found"), HasSubstr("the interpreter /nowhere/python3, which is missing"));
+  const json no_command = atc("#!/usr/bin/env nowhere-python3\n", true);
+  EXPECT_EQ(no_command.at("status"), "broken");
+  EXPECT_THAT(no_command.at("found"), HasSubstr("nowhere-python3"));
+  const json not_executable = atc("#!/bin/sh\n", false);
+  EXPECT_EQ(not_executable.at("status"), "broken");
+  EXPECT_THAT(not_executable.at("found"), HasSubstr("may not be executed by this user"));
+  EXPECT_THAT(not_executable.at("advice"), HasSubstr("chmod +x"));
+  EXPECT_EQ(atc("#!/bin/sh\nexit 1\n", true).at("status"), "ok");  // it starts
 }
 
 TEST(Doctor, AnUnknownDevice) { EXPECT_EQ(doctor("absent", "--device gpu").code, 2); }

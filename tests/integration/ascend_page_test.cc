@@ -167,6 +167,34 @@ TEST_F(AscendChain, GoldenNetworkGivesTheCpusCoordinates) {
   EXPECT_GT(worst_difference_px(folder_ / "one.json", folder_ / "cpu.json"), 0.05);  // without the flip test
 }
 
+// The .om's batch is the one that counts: another is refused, and what is printed is what ran.
+TEST_F(AscendChain, AnOmHasItsOwnBatch) {
+  const fs::path pb = posefix::project_folder() / "tests/golden/frozen/r50_w16_256x192_restricted.pb";
+  const auto compiled =
+      shell(fmt::format("posefix compile {0} --target ascend:310P3 --batch 4 --out m.om\n"
+                        "posefix compile {0} --target ascend:310P3 --batch 1,2 --out gears.om\n",
+                        pb.string()));
+  ASSERT_EQ(compiled.exit_code, 0) << compiled.output;
+  const std::string refine =
+      "posefix refine {} --images data/COCO/images/val2017 --poses "
+      "data/COCO/input_pose/mediapipe_full_val2017_results.json --skeleton coco17 --out refined.json --batch {}";
+  for (const auto& [command, message] :
+       {std::pair{fmt::format(fmt::runtime(refine), "m.om", 8), "--batch 8: m.om was compiled for batches of up to 4"},
+        std::pair{fmt::format(fmt::runtime(refine), "gears.om", 4), "gears.om was compiled for batches of up to 2"},
+        std::pair{std::string("posefix bench m.om --rounds 1 --batch 8"), "--batch 8: m.om was compiled"}}) {
+    SCOPED_TRACE(command);
+    const auto refused = shell(command);
+    EXPECT_EQ(refused.exit_code, 2) << refused.output;
+    EXPECT_THAT(refused.output, HasSubstr(message));
+  }
+  EXPECT_FALSE(fs::exists(folder_ / "refined.json"));
+  for (const char* batch : {"", " --batch 4"}) {
+    const auto bench = shell(fmt::format("posefix bench m.om --rounds 1{} --json 2>/dev/null", batch));
+    ASSERT_EQ(bench.exit_code, 0) << bench.output;
+    EXPECT_EQ(json::parse(bench.output).at("batch"), 4);
+  }
+}
+
 // What atc would need is written either way; it is a success only where nothing else was asked for.
 TEST_F(AscendChain, WithoutAtcOnlyEmittingSucceeds) {
   const fs::path pb = posefix::project_folder() / "tests/golden/frozen/r50_w16_256x192_restricted.pb";

@@ -25,6 +25,7 @@ namespace {
 struct Arguments {
   std::string model;
   runtime::SessionOptions session;
+  std::optional<int64_t> batch;
   int rounds = 0;
   double seconds = 3;
   bool json = false;
@@ -124,18 +125,19 @@ void print_layers(const std::vector<runtime::StepTime>& steps, double peak_gflop
               threads == 1 ? "" : "s");
 }
 
-void write_trace(const Arguments& arguments, const runtime::ModelInfo& info, int threads,
+void write_trace(const Arguments& arguments, const runtime::ModelInfo& info, int64_t batch, int threads,
                  const std::vector<runtime::StepTime>& steps) {
   const std::string title =
       fmt::format("{}: {} {}, batch {}, {} thread{}", std::filesystem::path(arguments.model).filename().string(),
-                  info.backend, info.precision, arguments.session.max_batch, threads, threads == 1 ? "" : "s");
+                  info.backend, info.precision, batch, threads, threads == 1 ? "" : "s");
   write_file_atomically(arguments.trace, step_trace(steps, title));
 }
 
 void run(const Arguments& arguments) {
   const auto session = open_network(arguments.model, arguments.session);
   const runtime::ModelInfo& info = session->info();
-  const int64_t batch = arguments.session.max_batch;
+  if (arguments.batch) check_batch(arguments.model, *session, *arguments.batch);
+  const int64_t batch = session->max_batch();
   const int threads = arguments.session.threads > 0 ? arguments.session.threads : available_cores();
   constexpr int kStepRounds = 9;
   std::vector<runtime::StepTime> steps;
@@ -144,7 +146,7 @@ void run(const Arguments& arguments) {
     session->run(persons.input(), persons.output());  // what only the first run costs
     steps = session->measure_steps(persons.input(), kStepRounds);
   }
-  if (!arguments.trace.empty()) write_trace(arguments, info, threads, steps);
+  if (!arguments.trace.empty()) write_trace(arguments, info, batch, threads, steps);
   const double peak_gflops = arguments.layers ? measure_peak_gflops(threads) : 0;
   // A device with a queue would hold more than are asked for; each would wait there for the one before.
   const int64_t streams = std::min<int64_t>(arguments.session.streams, session->max_in_flight());
@@ -176,8 +178,9 @@ void run(const Arguments& arguments) {
 
 std::function<void()> setup(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
-  app.add_option("MODEL", arguments->model, "plan, snapshot, .pb or .onnx")->required();
-  app.add_option("--batch", arguments->session.max_batch, "persons at a time")->capture_default_str();
+  app.add_option("MODEL", arguments->model, "plan, .om, snapshot, .pb or .onnx")->required();
+  app.add_option("--batch", arguments->batch, "persons at a time. An .om has its own: leave it out")
+      ->default_str(fmt::to_string(arguments->session.max_batch));
   app.add_option("--threads", arguments->session.threads, "0: all cores")->capture_default_str();
   app.add_option("--streams", arguments->session.streams,
                  "batches side by side, each on its part of the threads (cpu): more images a second, each batch later")
@@ -195,7 +198,10 @@ std::function<void()> setup(CLI::App& app) {
   app.add_option("--trace", arguments->trace,
                  "write 9 runs, step by step (cpu), as a timeline for chrome://tracing or Perfetto")
       ->type_name("FILE.json");
-  return [arguments] { run(*arguments); };
+  return [arguments] {
+    arguments->session.max_batch = arguments->batch.value_or(arguments->session.max_batch);
+    run(*arguments);
+  };
 }
 
 const CommandRegistration registration{"bench", "speed of an offline model on this machine", &setup};

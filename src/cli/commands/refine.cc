@@ -35,6 +35,7 @@ struct Flags {
   std::string skeleton;
   std::string on_error = "stop";
   runtime::SessionOptions session;
+  std::optional<int64_t> batch;
   int streams = 0;  // 0: chosen
   image::ExifOrientation exif = image::ExifOrientation::kIgnore;
   bool no_flip = false;
@@ -298,6 +299,7 @@ void run(const Flags& flags) {
   options.decode_threads = std::min(cores(flags), 4);
 
   const std::unique_ptr<runtime::Session> session = open(flags);
+  if (flags.batch) check_batch(flags.model, *session, *flags.batch);
   const pose::Skeleton skeleton = skeleton_of(flags, session->info());
   options.trust = trust_of(flags, session->info(), skeleton);
   refine::Refiner refiner(*session, skeleton, options);
@@ -330,8 +332,9 @@ std::function<void()> setup(CLI::App& app) {
                  "COCO annotations: file names of the pictures, and which entries are refined");
   app.add_option("--out", flags->out, "refined poses, in the order and with all fields of the input");
   app.add_option("--draw", flags->draw, "folder for before/after pictures (with --image: the file)");
-  app.add_option("--batch", flags->session.max_batch, "crops a run; with the flip test a person takes two")
-      ->capture_default_str();
+  app.add_option("--batch", flags->batch,
+                 "crops a run; with the flip test a person takes two. An .om has its own: leave it out")
+      ->default_str(fmt::to_string(flags->session.max_batch));
   app.add_option("--threads", flags->session.threads, "0: all cores")->capture_default_str();
   app.add_option(
          "--streams", flags->streams,
@@ -362,6 +365,7 @@ std::function<void()> setup(CLI::App& app) {
   app.add_flag("--stats", flags->stats, "print where the time went");
   app.add_flag("--json", flags->json, "the same as JSON");
   return [flags] {
+    flags->session.max_batch = flags->batch.value_or(flags->session.max_batch);
     flags->session.streams = streams_for(*flags);
     run(*flags);
   };

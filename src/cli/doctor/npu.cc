@@ -6,10 +6,12 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <optional>
 
+#include "base/error.h"
 #include "cli/doctor/library.h"
 #include "cli/doctor/probe.h"
+#include "compiler/ascend/atc.h"
+#include "compiler/ascend/child_process.h"
 #include "runtime/backends/ascend/device.h"
 #include "runtime/backends/ascend/library.h"
 
@@ -105,29 +107,35 @@ Finding device() {
   }
 }
 
-std::optional<fs::path> find_atc() {
-  std::vector<fs::path> folders;
-  const char* path = std::getenv("PATH");
-  std::string rest = path != nullptr ? path : "";
-  while (!rest.empty()) {
-    const size_t colon = std::min(rest.find(':'), rest.size());
-    folders.emplace_back(rest.substr(0, colon));
-    rest.erase(0, std::min(colon + 1, rest.size()));
+// Why an atc that is here does not start; "" if it does. What it answers to --help does not matter.
+std::string starting_problem(const fs::path& program) {
+  constexpr double kTimeoutS = 30;
+  try {
+    const auto result = compiler::ascend::run_child(program, {"--help"}, fs::temp_directory_path(), kTimeoutS, {});
+    if (result.timed_out) return fmt::format("{} does not answer --help within {} s", program.string(), kTimeoutS);
+    if (result.signal != 0) return fmt::format("{} --help is ended by signal {}", program.string(), result.signal);
+    // What a shell, env and the loader of shared libraries answer when they cannot run a program.
+    if (result.exit_code != 126 && result.exit_code != 127) return "";
+    return fmt::format("{} does not start: {}", program.string(), result.output.substr(0, result.output.find('\n')));
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kInterrupted) throw;
+    return error.what();
   }
-  for (const fs::path& toolkit : toolkits()) {
-    folders.push_back(toolkit / "bin");
-    folders.push_back(toolkit / "compiler/bin");
-  }
-  for (const fs::path& folder : folders) {
-    if (::access((folder / "atc").c_str(), X_OK) == 0) return folder / "atc";
-  }
-  return std::nullopt;
 }
 
 Finding atc() {
-  if (const std::optional<fs::path> found = find_atc()) return {"atc", Status::kOk, found->string(), ""};
-  return {"atc", Status::kNote, "not on PATH nor in the toolkit",
-          "only `posefix compile --target ascend:SOC` needs it; it comes with the CANN toolkit"};
+  const compiler::ascend::AtcSearch found = compiler::ascend::find_atc();
+  if (found.not_executable) {
+    return {"atc", Status::kBroken, found.not_executable->string() + " may not be executed by this user",
+            "chmod +x " + found.not_executable->string()};
+  }
+  if (!found.program) {
+    return {"atc", Status::kNote, "not on PATH nor below $ASCEND_TOOLKIT_HOME and $ASCEND_HOME_PATH",
+            "only `posefix compile --target ascend:SOC` needs it; it comes with the CANN toolkit"};
+  }
+  const std::string problem = starting_problem(*found.program);
+  if (problem.empty()) return {"atc", Status::kOk, found.program->string(), ""};
+  return {"atc", Status::kBroken, problem, "source CANN's set_env.sh, or install the toolkit again"};
 }
 
 Finding torch_npu() {

@@ -165,7 +165,7 @@ std::string soc_name(const std::string& soc) {
   return fmt::format("{}{}", kPrefix, chip);
 }
 
-std::optional<fs::path> find_atc() {
+AtcSearch find_atc() {
   std::vector<fs::path> folders;
   if (const char* path = std::getenv("PATH")) {
     std::string_view rest = path;
@@ -181,12 +181,15 @@ std::optional<fs::path> find_atc() {
       if (home != nullptr) folders.push_back(fs::path(home) / folder);
     }
   }
+  AtcSearch search;
   for (const fs::path& folder : folders) {
     const fs::path atc = folder / "atc";
     std::error_code ignored;
-    if (fs::is_regular_file(atc, ignored) && ::access(atc.c_str(), X_OK) == 0) return fs::absolute(atc);
+    if (!fs::is_regular_file(atc, ignored)) continue;
+    if (::access(atc.c_str(), X_OK) == 0) return {fs::absolute(atc), std::nullopt};
+    if (!search.not_executable) search.not_executable = fs::absolute(atc);
   }
-  return std::nullopt;
+  return search;
 }
 
 std::string explain_atc_errors(std::string_view output) {

@@ -46,8 +46,12 @@ std::string shell_command(const std::vector<std::string>& arguments);
 // "310P3" or "Ascend310P3" -> "Ascend310P3". Error (bad input) for what cannot be a chip's name.
 std::string soc_name(const std::string& soc);
 
+struct AtcSearch {
+  std::optional<std::filesystem::path> program;         // the first that this user may execute
+  std::optional<std::filesystem::path> not_executable;  // without one: the first that this user may not execute
+};
 // On $PATH, then in bin, compiler/bin and atc/bin of $ASCEND_TOOLKIT_HOME and $ASCEND_HOME_PATH.
-std::optional<std::filesystem::path> find_atc();
+AtcSearch find_atc();
 
 // The error codes in atc's output with what they mean and what to do, one a line; "" if there are none.
 std::string explain_atc_errors(std::string_view output);

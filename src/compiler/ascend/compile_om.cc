@@ -245,7 +245,7 @@ OmResult compile_om(const FrozenNetwork& network, const OmOptions& options, cons
   check_options(network, options, om);
   const Names names(om, network.is_onnx);
   const AtcRequest request = request_of(network, options, names);
-  const std::optional<fs::path> atc = options.emit_only ? std::nullopt : find_atc();
+  const std::optional<fs::path> atc = options.emit_only ? std::nullopt : find_atc().program;
   if (!atc) return emit(network, options, om, request, names);
 
   const WorkFolder work(om);
