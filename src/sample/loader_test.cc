@@ -69,6 +69,18 @@ class LoaderTest : public ::testing::Test {
     return result;
   }
 
+  // The first two batches, as several threads made them: one thread makes the same, and what the configuration changes
+  // is left out where nothing is to be augmented.
+  void expect_augmentation(const std::vector<Batch>& made) {
+    config_.threads = 1;
+    EXPECT_TRUE(same(batches(1, 1)[0], made[1]));
+    config_.augment = false;
+    const std::vector<Batch> bare = batches(0, 1);
+    config_.augmentation = {};
+    config_.appearance = {};
+    EXPECT_TRUE(same(batches(0, 1)[0], bare[0]));
+  }
+
   TemporaryFolder folder_;
   SampleSource source_;
   LoaderConfig config_;
@@ -82,12 +94,7 @@ TEST_F(LoaderTest, AppearanceChangesTheCropsAloneAndTheSameWhateverTheThreads) {
   EXPECT_NE(changed[0].crops, plain[0].crops);
   EXPECT_EQ(changed[0].pose, plain[0].pose);
   EXPECT_EQ(changed[0].target, plain[0].target);
-  config_.threads = 1;
-  EXPECT_TRUE(same(batches(1, 1)[0], changed[1]));
-  config_.augment = false;
-  const std::vector<Batch> bare = batches(0, 1);
-  config_.appearance = {};
-  EXPECT_TRUE(same(batches(0, 1)[0], bare[0]));
+  expect_augmentation(changed);
 }
 
 TEST_F(LoaderTest, PartsOfPeopleKeepALabelledJointAndLeaveOthersOut) {
@@ -114,12 +121,7 @@ TEST_F(LoaderTest, PartsOfPeopleKeepALabelledJointAndLeaveOthersOut) {
   }
   EXPECT_GT(cut, 10);
   EXPECT_LT(cut, 50);
-  config_.threads = 1;
-  EXPECT_TRUE(same(batches(1, 1)[0], mixed[1]));
-  config_.augment = false;
-  const std::vector<Batch> bare = batches(0, 1);
-  config_.augmentation = {};
-  EXPECT_TRUE(same(batches(0, 1)[0], bare[0]));
+  expect_augmentation(mixed);
 }
 
 TEST_F(LoaderTest, TheSameBytesWhateverTheThreadsCacheAndPrefetch) {

@@ -51,10 +51,10 @@ std::vector<PointWeights> weights_of_points(const Winograd& form, int64_t stride
   return result;
 }
 
-// The taps of a filter along one axis that a product weighs, with their places among the form's taps.
+// The taps of a filter along one axis that a product weighs, as the form's taps 0, 1, ...
 struct AxisTaps {
   int count;
-  int first, step;  // in the filter
+  int first, step;  // where they are in the filter
 };
 
 AxisTaps axis_taps(const Winograd& form, int64_t stride, bool has_two) {
