@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include "torchgraph/winograd.h"
+
 namespace posefix::torchgraph {
 namespace {
 
@@ -43,6 +45,10 @@ at::Tensor conv_transpose2d_subpixel(const at::Tensor& x, const at::Tensor& filt
   return at::stack({top, bottom}, 3).view({x.size(0), out, 2 * height, 2 * width});
 }
 
+at::Tensor with_bias(const at::Tensor& x, const at::Tensor& bias) {
+  return bias.defined() ? x + bias.view({1, -1, 1, 1}) : x;
+}
+
 }  // namespace
 
 at::Tensor render_pose(const at::Tensor& pose, const at::Tensor& valid, int64_t height, int64_t width,
@@ -63,6 +69,9 @@ at::Tensor pad(const at::Tensor& x, const Pads& pads) {
 at::Tensor conv2d(const at::Tensor& x, const at::Tensor& filter, const at::Tensor& bias, int64_t stride,
                   const Pads& pads) {
   if (!symmetric(pads)) return conv2d(pad(x, pads), filter, bias, stride, Pads{});
+  if (stride == 1 && pads == Pads{1, 1, 1, 1} && winograd_fits(WinogradKind::k3x3, x, filter)) {
+    return with_bias(winograd_convolution(WinogradKind::k3x3, x, filter), bias);
+  }
   return at::conv2d(x, filter, bias, {stride, stride}, {pads[0], pads[2]});
 }
 
@@ -71,8 +80,10 @@ at::Tensor conv_transpose2d_same(const at::Tensor& x, const at::Tensor& filter, 
   // In a low precision LibTorch 1.13 has no transposed convolution on the CPU; in f32 its own is the faster form there.
   const bool low = x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kHalf;
   if (low && x.device().is_cpu() && stride == 2 && filter.size(2) == 4 && filter.size(3) == 4) {
-    const at::Tensor y = conv_transpose2d_subpixel(x, filter);
-    return bias.defined() ? y + bias.view({1, -1, 1, 1}) : y;
+    return with_bias(conv_transpose2d_subpixel(x, filter), bias);
+  }
+  if (stride == 2 && winograd_fits(WinogradKind::k4x4Transposed, x, filter)) {
+    return with_bias(winograd_convolution(WinogradKind::k4x4Transposed, x, filter), bias);
   }
   // SAME drops kernel - stride rows in all, the smaller half before.
   const int64_t drop_y = filter.size(2) - stride;

@@ -9,10 +9,16 @@
 #include <cstddef>
 #include <vector>
 
-#include "runtime/backends/cpu/blocked/kernels.h"
+#include "kernels/kernels.h"
 #include "runtime/backends/cpu/blocked/strided.h"
 
 namespace posefix::runtime::cpu::blocked {
+
+using kernels::Kernels;
+using kernels::Product;
+using kernels::TileTransform;
+using kernels::WindowTransform;
+using kernels::Winograd;
 
 // What a point's product adds up.
 struct PointWeights {

@@ -17,10 +17,10 @@ namespace {
 using Values = std::vector<float>;
 
 std::vector<const Kernels*> all_kernels() {
-  std::vector<const Kernels*> result{&portable_kernels()};
+  std::vector<const Kernels*> result{&kernels::portable_kernels()};
 #ifdef __x86_64__
-  if (has_instructions(dnnl::cpu_isa::avx2)) result.push_back(&avx2_kernels());
-  if (has_instructions(dnnl::cpu_isa::avx512_core)) result.push_back(&avx512_kernels());
+  if (has_instructions(dnnl::cpu_isa::avx2)) result.push_back(&kernels::avx2_kernels());
+  if (has_instructions(dnnl::cpu_isa::avx512_core)) result.push_back(&kernels::avx512_kernels());
 #endif
   return result;
 }
@@ -272,7 +272,7 @@ TEST(PointwiseConvolution, EqualsSumsForEveryRemainder) {
 }
 
 TEST(ChooseForm, TakesTheFewestProductsOrTheSmallestWeights) {
-  const Kernels& kernels = portable_kernels();
+  const Kernels& kernels = kernels::portable_kernels();
   const auto tile = [&](int64_t height, int64_t width, int64_t taps, bool saves_memory) {
     const Winograd* form = choose_form(kernels, sized(1, 16, 16, height, width, taps), saves_memory);
     return std::pair(form->tile_height, form->tile_width);

@@ -9,8 +9,6 @@
 namespace posefix::runtime::cpu::blocked {
 namespace {
 
-constexpr double kFinitePoints[] = {0, 1, -1, 2, -2};
-
 int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Points and sums of the tiles at hand: more does not fit beside the weights in a core's share of the caches.
@@ -74,18 +72,6 @@ uint16_t to_bf16(float value) {
 
 }  // namespace
 
-void filter_factors(int window, int taps, double* factors) {
-  const int finite = window - 1;
-  for (int j = 0; j < finite; ++j) {
-    double divisor = 1;
-    for (int other = 0; other < finite; ++other) {
-      if (other != j) divisor *= kFinitePoints[j] - kFinitePoints[other];
-    }
-    for (int k = 0; k < taps; ++k) factors[j * taps + k] = std::pow(kFinitePoints[j], k) / divisor;
-  }
-  for (int k = 0; k < taps; ++k) factors[finite * taps + k] = k == taps - 1 ? 1 : 0;
-}
-
 int64_t form_taps(int64_t taps, int64_t stride) {
   if (stride == 1) return taps;
   return stride == 2 && taps == 3 ? 2 : 0;
@@ -117,8 +103,8 @@ void pack_winograd(const Kernels& kernels, const Winograd& form, int64_t stride,
   const int width = form.window_width();
   std::vector<double> vertical(static_cast<size_t>(height * form.taps));
   std::vector<double> horizontal(static_cast<size_t>(width * form.taps));
-  filter_factors(height, form.taps, vertical.data());
-  filter_factors(width, form.taps, horizontal.data());
+  kernels::filter_factors(height, form.taps, vertical.data());
+  kernels::filter_factors(width, form.taps, horizontal.data());
   const int64_t filter_width = stride == 1 ? form.taps : 3;
   struct Panel {
     std::vector<WeighedTap> taps;

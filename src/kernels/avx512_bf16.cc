@@ -5,4 +5,4 @@
 #define POSEFIX_VECTORS 4
 #define POSEFIX_BF16
 #define POSEFIX_FORMS form<2, 3, 3>(), form<2, 2, 2>()
-#include "runtime/backends/cpu/blocked/kernels_body.inc"
+#include "kernels/body.inc"
