@@ -15,7 +15,7 @@ if [ -z "${POSEFIX_TORCH_ROOT:-}" ]; then
   fi
   POSEFIX_TORCH_ROOT=$("$environment/bin/python" -c 'import torch; print(torch.__path__[0])')
 fi
-programs="torchgraph_golden_test train_test train_golden_test torch_backend_test fake_npu_test distributed_test"
+programs="torchgraph_golden_test train_test train_golden_test torch_backend_test recording_test fake_npu_test distributed_test"
 cmake --preset release -B build/torch2 -DPOSEFIX_TORCH_ROOT="$POSEFIX_TORCH_ROOT" >build/configure-torch2.log 2>&1 ||
   { cat build/configure-torch2.log; exit 1; }
 grep -h 'LibTorch\|NCCL\|HCCL' build/configure-torch2.log

@@ -71,6 +71,18 @@ NetworkFile read_network_file(const std::filesystem::path& path) {
   return network;
 }
 
+void check_session_options(const std::filesystem::path& model, const runtime::SessionOptions& options) {
+  if (options.backend == "torch") return;
+  if (!options.precision.empty()) {
+    throw bad_input("--precision {}: goes with --backend torch; for a plan or .om it is chosen by posefix compile",
+                    options.precision);
+  }
+  if (!options.device.empty() && model.extension() != ".om") {
+    throw bad_input("--device {}: only --backend torch and an .om have a choice of devices", options.device);
+  }
+  if (options.device_graphs) throw bad_input("--device-graphs: goes with --backend torch alone");
+}
+
 std::unique_ptr<runtime::Session> open_network(const std::filesystem::path& path,
                                                const runtime::SessionOptions& options) {
   if (path.string().ends_with(".om.json")) {

@@ -27,6 +27,9 @@ NetworkFile read_network_file(const std::filesystem::path& path);
 // True for a .pb or .onnx file, by name.
 bool is_exported_model(const std::filesystem::path& path);
 
+// Error (bad input) for options that only other backends than the one asked for have: device, precision, device_graphs.
+void check_session_options(const std::filesystem::path& model, const runtime::SessionOptions& options);
+
 // MODEL of the command line: what compiler::open_model() opens, or a .pb or .onnx file, which is compiled in memory as
 // snapshots are. Error (bad input) names the file.
 std::unique_ptr<runtime::Session> open_network(const std::filesystem::path& path,

@@ -47,6 +47,8 @@ struct SessionOptions {
   // Answers do not depend on it; every stream has its own memory for feature maps.
   int streams = 1;
   std::string precision = {};  // that the torch backend computes in: "" or "f32", "bf16", "f16"
+  // Batches of max_batch are recorded once and launched whole (torch, on devices that can; else Error (bad input)).
+  bool device_graphs = false;
 };
 
 // B <= max_batch persons, back to back.

@@ -26,6 +26,8 @@ struct DeviceKind {
   const char* device_file;   // present on machines that have one: what "auto" asks for
   std::string collective;    // connects processes on such devices; see train/process_group.h
   const char* collective_override_env;
+  std::string recorder;  // records work of such devices; see recording.h. "": nobody does
+  const char* recorder_override_env;
 };
 
 const DeviceKind kCuda{"cuda",
@@ -34,14 +36,18 @@ const DeviceKind kCuda{"cuda",
                        "POSEFIX_CUDA_LIBRARY",
                        "/dev/nvidiactl",
                        "libposefix_nccl.so",
-                       "POSEFIX_NCCL_LIBRARY"};
+                       "POSEFIX_NCCL_LIBRARY",
+                       "libposefix_cuda_graph.so",
+                       "POSEFIX_CUDA_GRAPH_LIBRARY"};
 const DeviceKind kNpu{"npu",
                       at::DeviceType::PrivateUse1,
                       "libtorch_npu.so",
                       "POSEFIX_NPU_LIBRARY",
                       "/dev/davinci_manager",
                       "libposefix_hccl.so",
-                      "POSEFIX_HCCL_LIBRARY"};
+                      "POSEFIX_HCCL_LIBRARY",
+                      "",
+                      "POSEFIX_NPU_GRAPH_LIBRARY"};
 
 // CUDA's kernels lie beside libtorch_cpu, which the loader found already; torch_npu's in a package beside LibTorch's.
 std::string near_libtorch(const std::string& library) {
@@ -131,6 +137,19 @@ at::Device find_device(const std::string& name) {
   return at::kCPU;
 }
 
+// Of "cuda" or "cuda:1"; null for the CPU.
+const DeviceKind* kind_of(const std::string& name) {
+  for (const DeviceKind* kind : {&kCuda, &kNpu}) {
+    if (name.substr(0, name.find(':')) == kind->name) return kind;
+  }
+  return nullptr;
+}
+
+std::string value_or(const char* environment_variable, const std::string& otherwise) {
+  const char* given = std::getenv(environment_variable);
+  return given != nullptr ? given : otherwise;
+}
+
 // With deterministic algorithms LibTorch 2 writes NaN into all memory that it hands out; no operation here reads such.
 template <typename Context>
 void leave_new_memory_alone(Context& context) {
@@ -166,12 +185,13 @@ std::string device_of_process(const std::string& name, int64_t local_rank, int64
 }
 
 std::string collective_library(const std::string& name) {
-  for (const DeviceKind* kind : {&kCuda, &kNpu}) {
-    if (name.substr(0, name.find(':')) != kind->name) continue;
-    const char* given = std::getenv(kind->collective_override_env);
-    return given != nullptr ? given : kind->collective;
-  }
-  return "";
+  const DeviceKind* kind = kind_of(name);
+  return kind == nullptr ? "" : value_or(kind->collective_override_env, kind->collective);
+}
+
+std::string recorder_library(const std::string& name) {
+  const DeviceKind* kind = kind_of(name);
+  return kind == nullptr ? "" : value_or(kind->recorder_override_env, kind->recorder);
 }
 
 int fix_threads(int threads) {

@@ -26,6 +26,9 @@ std::string device_of_process(const std::string& name, int64_t local_rank, int64
 // The library that connects processes on such devices (train/process_group.h); "" for the CPU.
 std::string collective_library(const std::string& name);
 
+// The library that records work of such devices (recording.h); "" where there is none.
+std::string recorder_library(const std::string& name);
+
 // Deterministic algorithms and a fixed number of threads (0 = available cores): results depend on the number, so a
 // resumed run must use the same. Returns the number.
 int fix_threads(int threads);

@@ -40,24 +40,26 @@ at::Tensor look_up_on_cpu(std::span<const uint8_t> crops, int64_t batch, int64_t
   return image;
 }
 
-at::Tensor look_up_on(const at::Device& device, std::span<const uint8_t> crops, int64_t batch, int64_t height,
-                      int64_t width, Table& table) {
-  // from_blob() takes no const; nothing is written.
-  const at::Tensor host = at::from_blob(const_cast<uint8_t*>(crops.data()), {batch, height, width, 3}, at::kByte);
-  const at::Tensor values = send(at::from_blob(table.data(), {3 * 256}, at::kFloat), device);
-  const at::Tensor channel = send(at::arange(0, 3 * 256, 256, at::kInt), device);
-  const at::Tensor index = send(host, device).permute({0, 3, 1, 2}).to(at::kInt) + channel.view({1, 3, 1, 1});
-  return values.index_select(0, index.flatten()).view({batch, 3, height, width});
+}  // namespace
+
+ByteTable byte_table(const std::array<double, 3>& mean, const at::Device& device) {
+  Table table = table_of(mean);
+  return {send(at::from_blob(table.data(), {3 * 256}, at::kFloat).clone(), device),
+          send(at::arange(0, 3 * 256, 256, at::kInt), device)};
 }
 
-}  // namespace
+at::Tensor look_up(const at::Tensor& bytes, const ByteTable& table) {
+  const at::Tensor index = bytes.permute({0, 3, 1, 2}).to(at::kInt) + table.channel.view({1, 3, 1, 1});
+  return table.values.index_select(0, index.flatten()).view(index.sizes());
+}
 
 at::Tensor subtract_mean(std::span<const uint8_t> crops, int64_t batch, int64_t height, int64_t width,
                          const std::array<double, 3>& mean, const at::Device& device) {
   PFX_CHECK(static_cast<int64_t>(crops.size()) == batch * height * width * 3);
-  Table table = table_of(mean);
-  return device.is_cpu() ? look_up_on_cpu(crops, batch, height, width, table)
-                         : look_up_on(device, crops, batch, height, width, table);
+  if (device.is_cpu()) return look_up_on_cpu(crops, batch, height, width, table_of(mean));
+  // from_blob() takes no const; nothing is written.
+  const at::Tensor host = at::from_blob(const_cast<uint8_t*>(crops.data()), {batch, height, width, 3}, at::kByte);
+  return look_up(send(host, device), byte_table(mean, device));
 }
 
 at::Tensor copy_f32(std::span<const float> values, const std::vector<int64_t>& shape) {

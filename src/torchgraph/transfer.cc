@@ -9,4 +9,12 @@ at::Tensor send(const at::Tensor& host, const at::Device& device) {
   return host.to(device);
 }
 
+void send_into(const at::Tensor& host, const at::Tensor& to) {
+  if (to.is_cuda()) {
+    to.copy_(host.pin_memory(), true);
+  } else {
+    to.copy_(host);
+  }
+}
+
 }  // namespace posefix::torchgraph

@@ -10,4 +10,7 @@ namespace posefix::torchgraph {
 // or freed at once.
 at::Tensor send(const at::Tensor& host, const at::Device& device);
 
+// The same into `to`, memory of a device that is there already, of the same shape and type.
+void send_into(const at::Tensor& host, const at::Tensor& to);
+
 }  // namespace posefix::torchgraph

@@ -7,7 +7,7 @@
 // to the CPU by itself are written out: allocation, copies, views, convolutions and batch norm, whose moving averages
 // would be lost. So is the square root: of a LibTorch with MKL the CPU's kernel is MKL's vector function, which is off
 // by a bit for a fifth of all values, while the CPU's own step of Adam has IEEE 754's, as devices do. Non-goals:
-// streams, asynchrony, Ascend's rounding.
+// streams, asynchrony, Ascend's rounding. recorder.h: what it records.
 #include <ATen/ATen.h>
 #include <ATen/EmptyTensor.h>
 #include <ATen/NativeFunctions.h>
@@ -23,6 +23,9 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <vector>
+
+#include "recorder.h"
 
 #define FAKE_NPU_TORCH (TORCH_VERSION_MAJOR * 100 + TORCH_VERSION_MINOR)
 #if FAKE_NPU_TORCH >= 201
@@ -61,10 +64,15 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
   void record(void** /*event*/, const c10::Stream& /*stream*/, const c10::DeviceIndex /*device*/,
               const c10::EventFlag /*flag*/) const override {}
   void block(void* /*event*/, const c10::Stream& /*stream*/) const override {}
-  bool queryEvent(void* /*event*/) const override { return true; }
+  bool queryEvent(void* /*event*/) const override {
+    check_not_recording("the host waits for an event");
+    return true;
+  }
   void destroyEvent(void* /*event*/, const c10::DeviceIndex /*device*/) const noexcept override {}
   bool queryStream(const c10::Stream& /*stream*/) const override { return true; }
-  void synchronizeStream(const c10::Stream& /*stream*/) const override {}
+  void synchronizeStream(const c10::Stream& /*stream*/) const override {
+    check_not_recording("the host waits for a stream");
+  }
   void recordDataPtrOnStream(const c10::DataPtr& /*data*/, const c10::Stream& /*stream*/) const override {}
 
  private:
@@ -87,6 +95,7 @@ class Allocator final : public at::Allocator {
   static at::DataPtr take(size_t bytes) {
     TORCH_CHECK(g_started, "fake torch_npu: used before torch_npu::init_npu");
     void* pointer = c10::alloc_cpu(bytes);
+    if (Tape* tape = recording()) tape->note_allocation(pointer);
     return {pointer, pointer, &free_memory, at::Device(kNpu, g_current)};
   }
 };
@@ -96,6 +105,7 @@ Allocator g_allocator;
 // The same memory as a CPU tensor.
 at::Tensor on_cpu(const at::Tensor& tensor) {
   if (!tensor.defined() || tensor.is_cpu()) return tensor;
+  if (Tape* tape = recording()) return tape->alias(tensor);
   return at::from_blob(
       tensor.data_ptr(), tensor.sizes(), tensor.strides(), [tensor](void*) {}, tensor.options().device(at::kCPU));
 }
@@ -105,8 +115,25 @@ OptionalTensor on_cpu(const OptionalTensor& tensor) {
   return on_cpu(*tensor);
 }
 
-at::Tensor to_device(const at::Tensor& tensor, const at::Tensor& like) {
-  return tensor.defined() ? tensor.to(like.device()) : tensor;
+// On the device: what `compute` makes of CPU tensors, which are device memory.
+template <typename Compute>
+std::vector<at::Tensor> run(const at::Device& device, const Compute& compute) {
+  std::vector<at::Tensor> results;
+  {
+    const WithinKernel within;
+    for (const at::Tensor& value : compute()) results.push_back(value.defined() ? value.to(device) : value);
+  }
+  if (Tape* tape = recording()) {
+    std::vector<at::Tensor> memory;
+    for (const at::Tensor& result : results) memory.push_back(tape->alias(result));
+    tape->add([compute, memory] {
+      const std::vector<at::Tensor> values = compute();
+      for (size_t i = 0; i < values.size(); ++i) {
+        if (memory[i].defined()) memory[i].copy_(values[i]);
+      }
+    });
+  }
+  return results;
 }
 
 at::Device device_or_current(c10::optional<at::Device> device) {
@@ -130,8 +157,12 @@ at::Tensor empty_strided(at::IntArrayRef size, at::IntArrayRef stride, c10::opti
 }
 
 at::Tensor copy_from(const at::Tensor& from, const at::Tensor& to, bool /*non_blocking*/) {
+  if (from.is_cpu()) check_not_recording("a copy from the host");
+  if (to.is_cpu()) check_not_recording("a copy to the host");
   const at::NoGradGuard no_grad;
-  on_cpu(to.detach()).copy_(on_cpu(from.detach()));
+  const auto copy = [from = on_cpu(from.detach()), to = on_cpu(to.detach())] { to.copy_(from); };
+  copy();
+  if (recording() != nullptr && !from.is_cpu() && !to.is_cpu()) recording()->add(copy);
   return to;
 }
 
@@ -176,9 +207,12 @@ at::Tensor reshape_alias(const at::Tensor& tensor, at::IntArrayRef size, at::Int
 at::Tensor convolution(const at::Tensor& x, const at::Tensor& filter, const OptionalTensor& bias,
                        at::IntArrayRef stride, at::IntArrayRef padding, at::IntArrayRef dilation, bool transposed,
                        at::IntArrayRef output_padding, int64_t groups) {
-  return at::convolution(on_cpu(x), on_cpu(filter), on_cpu(bias), stride, padding, dilation, transposed, output_padding,
-                         groups)
-      .to(x.device());
+  const auto compute = [x = on_cpu(x), filter = on_cpu(filter), bias = on_cpu(bias), stride = stride.vec(),
+                        padding = padding.vec(), dilation = dilation.vec(), transposed,
+                        output_padding = output_padding.vec(), groups] {
+    return std::vector{at::convolution(x, filter, bias, stride, padding, dilation, transposed, output_padding, groups)};
+  };
+  return run(x.device(), compute).front();
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> convolution_backward(const at::Tensor& dy, const at::Tensor& x,
@@ -186,11 +220,17 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> convolution_backward(const at::Te
                                                                     at::IntArrayRef padding, at::IntArrayRef dilation,
                                                                     bool transposed, at::IntArrayRef output_padding,
                                                                     int64_t groups, std::array<bool, 3> wanted) {
-  const std::vector<int64_t> bias_size{dy.size(1)};
-  const auto [dx, dfilter, dbias] = at::convolution_backward(
-      on_cpu(dy), on_cpu(x), on_cpu(filter), wanted[2] ? at::OptionalIntArrayRef(bias_size) : at::OptionalIntArrayRef(),
-      stride, padding, dilation, transposed, output_padding, groups, wanted);
-  return {to_device(dx, x), to_device(dfilter, x), to_device(dbias, x)};
+  const auto compute = [dy = on_cpu(dy), x = on_cpu(x), filter = on_cpu(filter), stride = stride.vec(),
+                        padding = padding.vec(), dilation = dilation.vec(), transposed,
+                        output_padding = output_padding.vec(), groups, wanted] {
+    const std::vector<int64_t> bias_size{dy.size(1)};
+    const auto [dx, dfilter, dbias] = at::convolution_backward(
+        dy, x, filter, wanted[2] ? at::OptionalIntArrayRef(bias_size) : at::OptionalIntArrayRef(), stride, padding,
+        dilation, transposed, output_padding, groups, wanted);
+    return std::vector{dx, dfilter, dbias};
+  };
+  const std::vector<at::Tensor> results = run(x.device(), compute);
+  return {results[0], results[1], results[2]};
 }
 
 // The moving averages are the device's memory under a CPU tensor, and so are updated in place.
@@ -198,20 +238,28 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> batch_norm(const at::Tensor& x, c
                                                           const OptionalTensor& offset, const OptionalTensor& mean,
                                                           const OptionalTensor& variance, bool training,
                                                           double momentum, double epsilon) {
-  const auto [y, saved_mean, saved_inverse] = at::native_batch_norm(
-      on_cpu(x), on_cpu(scale), on_cpu(offset), on_cpu(mean), on_cpu(variance), training, momentum, epsilon);
-  return {to_device(y, x), to_device(saved_mean, x), to_device(saved_inverse, x)};
+  const auto compute = [x = on_cpu(x), scale = on_cpu(scale), offset = on_cpu(offset), mean = on_cpu(mean),
+                        variance = on_cpu(variance), training, momentum, epsilon] {
+    const auto [y, saved_mean, saved_inverse] =
+        at::native_batch_norm(x, scale, offset, mean, variance, training, momentum, epsilon);
+    return std::vector{y, saved_mean, saved_inverse};
+  };
+  const std::vector<at::Tensor> results = run(x.device(), compute);
+  return {results[0], results[1], results[2]};
 }
 
 at::Tensor sqrt(const at::Tensor& x) {
-  const at::Tensor from = on_cpu(x).contiguous();
-  at::Tensor roots = at::empty_like(from);
-  AT_DISPATCH_FLOATING_TYPES(from.scalar_type(), "sqrt", [&] {
-    const scalar_t* values = from.data_ptr<scalar_t>();
-    std::transform(values, values + from.numel(), roots.data_ptr<scalar_t>(),
-                   [](scalar_t value) { return std::sqrt(value); });
-  });
-  return to_device(roots, x);
+  const auto compute = [x = on_cpu(x)] {
+    const at::Tensor from = x.contiguous();
+    at::Tensor roots = at::empty_like(from);
+    AT_DISPATCH_FLOATING_TYPES(from.scalar_type(), "sqrt", [&] {
+      const scalar_t* values = from.data_ptr<scalar_t>();
+      std::transform(values, values + from.numel(), roots.data_ptr<scalar_t>(),
+                     [](scalar_t value) { return std::sqrt(value); });
+    });
+    return std::vector{roots};
+  };
+  return run(x.device(), compute).front();
 }
 
 // Whether a tensor may take over another's memory: what moves a module between devices asks this.
@@ -222,7 +270,13 @@ bool same_kind(const at::Tensor& a, const at::Tensor& b) {
   return a.key_set() == b.key_set() || (ours(a.key_set()) && ours(b.key_set()));
 }
 
-void on_cpu_instead(const c10::OperatorHandle& op, torch::jit::Stack* stack) { at::native::cpu_fallback(op, stack); }
+void on_cpu_instead(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  if (Tape* tape = recording()) {
+    tape->call(op, stack);
+  } else {
+    at::native::cpu_fallback(op, stack);
+  }
+}
 
 #if FAKE_NPU_TORCH >= 201
 struct Hooks final : public at::PrivateUse1HooksInterface {

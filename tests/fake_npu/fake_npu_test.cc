@@ -16,6 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using testing::HasSubstr;
+using testing::Not;
 
 class FakeNpu : public testing::Test {
  protected:
@@ -24,6 +25,7 @@ class FakeNpu : public testing::Test {
     folder_ = ::mkdtemp(name.data());
     ::setenv("POSEFIX_NPU_LIBRARY", FAKE_NPU_LIBRARY, 1);
     ::setenv("POSEFIX_HCCL_LIBRARY", FAKE_HCCL_LIBRARY, 1);
+    ::setenv("POSEFIX_NPU_GRAPH_LIBRARY", FAKE_NPU_LIBRARY, 1);
     const fs::path data = project_folder() / "examples/coco-mini";
     std::ofstream(folder_ / "c.yaml")
         << "model: {backbone: resnet50, width: 1/16, input_size: [64, 64], skeleton: coco17}\n"
@@ -34,6 +36,7 @@ class FakeNpu : public testing::Test {
   void TearDown() override {
     ::unsetenv("POSEFIX_NPU_LIBRARY");
     ::unsetenv("POSEFIX_HCCL_LIBRARY");
+    ::unsetenv("POSEFIX_NPU_GRAPH_LIBRARY");
     fs::remove_all(folder_);
   }
 
@@ -47,14 +50,15 @@ class FakeNpu : public testing::Test {
   std::string train(const std::string& out, const std::string& options, int exit_code = 0) {
     return posefix(fmt::format("train --config c.yaml --out {} {}", out, options), exit_code);
   }
-  // What refining by that snapshot writes.
-  std::string refine(const std::string& snapshot, const std::string& options) {
+  // What refining by that snapshot writes. `output`: what the program says.
+  std::string refine(const std::string& snapshot, const std::string& options, std::string* output = nullptr) {
     const std::string data = (project_folder() / "examples/coco-mini").string();
-    posefix(
-        fmt::format("refine {} --backend torch --threads 1 --images {}/images/val2017 --annotations "
-                    "{}/annotations/person_keypoints_val2017.json --poses "
-                    "{}/input_pose/mediapipe_full_val2017_results.json --out refined.json {}",
-                    snapshot, data, data, data, options));
+    const std::string said =
+        posefix(fmt::format("refine {} --backend torch --threads 1 --images {}/images/val2017 --annotations "
+                            "{}/annotations/person_keypoints_val2017.json --poses "
+                            "{}/input_pose/mediapipe_full_val2017_results.json --out refined.json {}",
+                            snapshot, data, data, data, options));
+    if (output != nullptr) *output = said;
     return read_file(folder_ / "refined.json");
   }
   std::string last(const std::string& run) { return read_file(folder_ / run / "last.safetensors"); }
@@ -72,6 +76,23 @@ TEST_F(FakeNpu, TrainsToTheBitsOfTheCpu) {
 TEST_F(FakeNpu, RefinesToTheNumbersOfTheCpu) {
   train("cpu", "--steps 1 --device cpu");
   EXPECT_EQ(refine("cpu/last.safetensors", "--device npu"), refine("cpu/last.safetensors", "--device cpu"));
+}
+
+// Whole batches are replayed where they were recorded, two in flight; the last, shorter one is not.
+TEST_F(FakeNpu, RefinesFromARecording) {
+  train("cpu", "--steps 1 --device cpu");
+  const std::string expected = refine("cpu/last.safetensors", "--device cpu");
+  std::string output;
+  EXPECT_EQ(refine("cpu/last.safetensors", "--device npu --batch 3 --device-graphs", &output), expected);
+  EXPECT_THAT(output, HasSubstr("a recording was replayed 8 times"));  // 9 whole batches and one crop
+  EXPECT_EQ(refine("cpu/last.safetensors", "--device npu --batch 3", &output), expected);
+  EXPECT_THAT(output, Not(HasSubstr("replayed")));
+  const std::string bench = "bench cpu/last.safetensors --rounds 3 --threads 1 --backend torch --device ";
+  EXPECT_THAT(posefix(bench + "npu --device-graphs"), HasSubstr("replayed"));
+  EXPECT_THAT(posefix(bench + "cpu --device-graphs", 2), HasSubstr("nothing records the work of device cpu"));
+  ::setenv("POSEFIX_NPU_GRAPH_LIBRARY", "/nowhere/graphs.so", 1);
+  EXPECT_THAT(posefix(bench + "npu --device-graphs", 2), HasSubstr("/nowhere/graphs.so could not be loaded"));
+  EXPECT_THAT(posefix("bench cpu/last.safetensors --device-graphs", 2), HasSubstr("goes with --backend torch"));
 }
 
 TEST_F(FakeNpu, GoesOnWithARunOfTheCpu) {

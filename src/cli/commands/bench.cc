@@ -134,6 +134,7 @@ void write_trace(const Arguments& arguments, const runtime::ModelInfo& info, int
 }
 
 void run(const Arguments& arguments) {
+  check_session_options(arguments.model, arguments.session);
   const auto session = open_network(arguments.model, arguments.session);
   const runtime::ModelInfo& info = session->info();
   if (arguments.batch) check_batch(arguments.model, *session, *arguments.batch);
@@ -187,6 +188,11 @@ std::function<void()> setup(CLI::App& app) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--backend", arguments->session.backend, "cpu, reference or torch; default: what the plan is for");
+  app.add_option("--device", arguments->session.device, "of the torch backend: cpu, cuda or npu; of an .om: npu:N");
+  app.add_option("--precision", arguments->session.precision,
+                 "that the torch backend computes in: f32 (default), bf16 or f16; a plan has its own");
+  app.add_flag("--device-graphs", arguments->session.device_graphs,
+               "the torch backend records a whole batch on a GPU and launches it with one call");
   app.add_option("--rounds", arguments->rounds, "runs to measure; default: as many as fit into --seconds, at least 15")
       ->check(CLI::PositiveNumber);
   app.add_option("--seconds", arguments->seconds, "time to spend")->capture_default_str()->check(CLI::PositiveNumber);

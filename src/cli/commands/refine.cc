@@ -80,13 +80,7 @@ void check(const Flags& flags) {
     throw bad_input("--{} is of the calibrated poses; leave --trust raw out",
                     flags.rescore ? "rescore" : "uncertainty");
   }
-  if (!flags.session.precision.empty() && flags.session.backend != "torch") {
-    throw bad_input("--precision {}: goes with --backend torch; for a plan or .om it is chosen by posefix compile",
-                    flags.session.precision);
-  }
-  if (!flags.session.device.empty() && flags.session.backend != "torch" && flags.model.extension() != ".om") {
-    throw bad_input("--device {}: only --backend torch and an .om have a choice of devices", flags.session.device);
-  }
+  check_session_options(flags.model, flags.session);
   const bool is_cpu =
       flags.model.extension() != ".om" && (flags.session.backend.empty() || flags.session.backend == "cpu");
   if (flags.streams > 0 && !is_cpu) {
@@ -262,6 +256,7 @@ std::unique_ptr<runtime::Session> open_on_cpu(const Flags& flags, const fs::path
   options.backend = "cpu";
   options.device.clear();
   options.precision.clear();
+  options.device_graphs = false;
   options.max_batch = max_batch;
   return open_network(file, options);
 }
@@ -356,6 +351,8 @@ std::function<void()> setup(CLI::App& app) {
   app.add_option("--device", flags->session.device, "of the torch backend: cpu, cuda or npu; of an .om: npu:N");
   app.add_option("--precision", flags->session.precision,
                  "that the torch backend computes in: f32 (default), bf16 or f16; a plan has its own");
+  app.add_flag("--device-graphs", flags->session.device_graphs,
+               "the torch backend records a whole batch on a GPU and launches it with one call");
   app.add_option(
          "--on-error", flags->on_error,
          "when the device fails: stop, retry (open the model again, up to 3 times a batch) or cpu (go on there)")

@@ -1,6 +1,6 @@
 // libposefix_hccl.so: connects training processes whose tensors lie on Ascend NPUs, by torch_npu's HCCL. A library of
 // its own, so that nothing else needs torch_npu; process_group.h says what it exports and when it is loaded,
-// cmake/DeviceGroups.cmake where its headers come from.
+// cmake/DeviceLibraries.cmake where its headers come from.
 //
 // torch_npu registers its backend with c10d in Python only, so the class is made by name.
 // Source: Ascend/pytorch, examples/libtorch_hccl.

@@ -1,6 +1,6 @@
 // libposefix_nccl.so: connects training processes whose tensors lie on CUDA devices, by NCCL. A library of its own, so
 // that nothing else needs CUDA's headers or LibTorch's CUDA half; process_group.h says what it exports and when it is
-// loaded, cmake/DeviceGroups.cmake where its headers come from.
+// loaded, cmake/DeviceLibraries.cmake where its headers come from.
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 
 #include "train/process_group.h"

@@ -14,6 +14,7 @@
 #include "torchgraph/crop_answers.h"
 #include "torchgraph/device.h"
 #include "torchgraph/network.h"
+#include "torchgraph/recording.h"
 
 namespace posefix::runtime {
 namespace {
@@ -44,6 +45,9 @@ class TorchSession : public Session {
              snapshot.skeleton_yaml(),
              snapshot.trust(),
              true};
+    if (!options.device_graphs) return;
+    recorded_.emplace(network_, max_batch_, model::kImageMeanBgr,
+                      torchgraph::open_recorder(network_.device(), "--device-graphs"));
   }
 
   const ModelInfo& info() const override { return info_; }
@@ -56,7 +60,12 @@ class TorchSession : public Session {
     check_batch(info_, max_batch_, input, output);
     guard([&] {
       const torchgraph::CropInputs crops{input.size, input.crops, input.pose, input.valid};
-      pending_.push_back({{network_, crops, model::kImageMeanBgr, !output.spread.empty()}, output});
+      // Shorter batches are the last of a run: not worth a recording.
+      const std::vector<at::Tensor> values =
+          recorded_ && crops.size == max_batch_
+              ? recorded_->forward(crops)
+              : torchgraph::forward_crops(network_, crops, model::kImageMeanBgr, !output.spread.empty());
+      pending_.push_back({{values, network_.device()}, output});
     });
   }
 
@@ -89,6 +98,7 @@ class TorchSession : public Session {
   }
 
   torchgraph::Network network_;
+  std::optional<torchgraph::RecordedCrops> recorded_;  // batches of max_batch_
   int64_t max_batch_;
   ModelInfo info_;
   std::deque<Pending> pending_;
