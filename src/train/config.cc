@@ -76,6 +76,8 @@ void add_options(Options& options, TrainConfig& c) {
   options.add("train.timeout_s", &c.timeout_s, "seconds until a process that does not come to the others is given up",
               in_range(&c.timeout_s, 1, 1e6));
   options.add("train.channels_last", &c.channels_last, "keep feature maps in NHWC memory order");
+  options.add("train.device_graphs", &c.device_graphs,
+              "record the forward and backward pass on a GPU and launch it with one call; one process");
   options.add("train.blank_image", &c.blank_image,
               "zeros in place of the picture, in training and validation: shows what the picture contributes");
 }

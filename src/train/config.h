@@ -48,6 +48,7 @@ struct TrainConfig {
                                   // it, so it is stored resolved.
   double timeout_s = 300;         // until a process that does not come to the others counts as stuck
   bool channels_last = false;     // memory order of feature maps
+  bool device_graphs = false;     // passes are recorded and replayed, where the device can; one process
   bool blank_image = false;       // the network sees the pose alone, in training and validation
   std::string precision = "f32";  // of feature maps: f32, bf16 or f16; see torchgraph/network.h
 };

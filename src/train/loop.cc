@@ -97,7 +97,7 @@ class Loop {
     const std::optional<tensorfile::Snapshot> snapshot = folder_.read_last();
     if (snapshot) {
       const std::string source = folder_.last().string();
-      check_same_config(snapshot->config_yaml(), options_.config_yaml, {"train.epochs"}, source);
+      check_same_config(snapshot->config_yaml(), options_.config_yaml, {"train.epochs", "train.device_graphs"}, source);
       check_same_processes(*snapshot, source);
       trainer_.restore(*snapshot, source);
       written_step_ = trainer_.steps();

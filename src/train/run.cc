@@ -57,6 +57,7 @@ struct RunConfig {
     train.early_stop = TrainConfig{}.early_stop;
     validation = ValidationConfig{};
     train.timeout_s = TrainConfig{}.timeout_s;
+    train.device_graphs = TrainConfig{}.device_graphs;
     std::string yaml = options.resolved_yaml();
     data = data_before;
     train = train_before;

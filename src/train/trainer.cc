@@ -12,8 +12,8 @@
 
 #include "base/error.h"
 #include "model/posefix_net.h"
-#include "torchgraph/image_input.h"
 #include "torchgraph/layout.h"
+#include "torchgraph/recording.h"
 #include "torchgraph/transfer.h"
 
 namespace posefix::train {
@@ -49,7 +49,18 @@ NamedTensors without_prefix(const NamedTensors& tensors, const std::string& pref
   return result;
 }
 
+Targets sent(const Targets& host, const at::Device& device) {
+  return {torchgraph::send(host.heatmap, device), torchgraph::send(host.coords_heatmap_px, device),
+          torchgraph::send(host.valid, device)};
+}
+
 }  // namespace
+
+struct Trainer::RecordedPass {
+  torchgraph::FixedInputs inputs;
+  Targets targets;
+  torchgraph::RecordedWork work;
+};
 
 bool LossValues::finite() const { return std::isfinite(total()); }
 
@@ -71,6 +82,30 @@ Trainer::Trainer(const graph::Graph& graph, const NamedTensors& weights, const T
   }
   if (world > 1) buckets_ = std::make_unique<GradientBuckets>(network_, *collective_);
   if (config.ema_decay > 0) average_ = network_.flat_values().clone();
+  if (scales_loss_) loss_factor_ = at::zeros({}, network_.flat_values().options());
+  if (config.device_graphs) recorded_ = recorded_pass();
+}
+
+Trainer::~Trainer() = default;
+
+std::unique_ptr<Trainer::RecordedPass> Trainer::recorded_pass() {
+  const std::string option = "train.device_graphs: true";
+  if (collective_->world() > 1) {
+    throw bad_input("{}: only one process records its passes, these are {}; leave it out", option,
+                    collective_->world());
+  }
+  const torchgraph::Recorder recorder = torchgraph::open_recorder(network_.device(), option);
+  const int64_t size = config_.batch_size / config_.accumulate;
+  const int64_t cells = (height_ / model::kHeatmapStride) * (width_ / model::kHeatmapStride);
+  const at::TensorOptions options = network_.flat_values().options();
+  const Targets targets{at::zeros({size, joints_, cells}, options), at::zeros({size, joints_, 2}, options),
+                        at::zeros({size, joints_}, options)};
+  const auto pass = [this] {
+    return std::vector{backward(
+        recorded_->inputs.inputs(), [this] { return recorded_->targets; }, false)};
+  };
+  return std::unique_ptr<RecordedPass>(
+      new RecordedPass{{network_, size, model::kImageMeanBgr}, targets, {network_.device(), recorder, pass}});
 }
 
 Trainer::Part Trainer::part(const sample::Batch& batch, int64_t index, int64_t parts) const {
@@ -79,16 +114,14 @@ Trainer::Part Trainer::part(const sample::Batch& batch, int64_t index, int64_t p
   const auto rows = [&](const auto& values, int64_t row) {
     return std::span(values).subspan(static_cast<size_t>(first * row), static_cast<size_t>(size * row));
   };
-  const std::array<double, 3> mean{model::kImageMeanBgr[0], model::kImageMeanBgr[1], model::kImageMeanBgr[2]};
-  return {{torchgraph::subtract_mean(rows(batch.crops, height_ * width_ * 3), size, height_, width_, mean,
-                                     network_.device()),
-           torchgraph::copy_f32(rows(batch.pose, joints_ * 2), {size, joints_, 2}),
-           torchgraph::copy_f32(rows(batch.valid, joints_), {size, joints_})},
+  return {{size, rows(batch.crops, height_ * width_ * 3), rows(batch.pose, joints_ * 2), rows(batch.valid, joints_)},
           rows(batch.target, joints_ * 2),
           rows(batch.target_valid, joints_)};
 }
 
-torchgraph::Network::Inputs Trainer::inputs(const sample::Batch& batch) const { return part(batch, 0, 1).inputs; }
+torchgraph::Network::Inputs Trainer::inputs(const sample::Batch& batch) const {
+  return torchgraph::network_inputs(network_, part(batch, 0, 1).crops, model::kImageMeanBgr);
+}
 
 LossValues Trainer::over_all_ranks(const LossValues& mine) {
   const int64_t world = collective_->world();
@@ -106,20 +139,15 @@ LossValues Trainer::over_all_ranks(const LossValues& mine) {
 
 Targets Trainer::targets_of(const Part& part) const {
   const int64_t stride = model::kHeatmapStride;
-  Targets targets = make_targets(part.target, part.target_valid, joints_, height_ / stride, width_ / stride,
-                                 network_.options().dtype);
-  for (at::Tensor* values : {&targets.heatmap, &targets.coords_heatmap_px, &targets.valid}) {
-    *values = torchgraph::send(*values, network_.device());
-  }
-  return targets;
+  return make_targets(part.target, part.target_valid, joints_, height_ / stride, width_ / stride,
+                      network_.options().dtype);
 }
 
 LossValues Trainer::evaluate(const sample::Batch& batch, std::span<float> refined_crop_px) {
-  const Part whole = part(batch, 0, 1);
   const auto values =
-      network_.forward(whole.inputs, torchgraph::Mode::kInference, {"logits", "coords_heatmap_px", "coords"});
+      network_.forward(inputs(batch), torchgraph::Mode::kInference, {"logits", "coords_heatmap_px", "coords"});
   const c10::NoGradGuard no_grad;
-  const Losses losses = pose_losses(values[0], values[1], targets_of(whole));
+  const Losses losses = pose_losses(values[0], values[1], sent(targets_of(part(batch, 0, 1)), network_.device()));
   const at::Tensor coords = values[2].to(at::kCPU, at::kFloat).contiguous();
   PFX_CHECK(coords.numel() == static_cast<int64_t>(refined_crop_px.size()));
   std::copy_n(coords.data_ptr<float>(), coords.numel(), refined_crop_px.begin());
@@ -139,16 +167,30 @@ Trainer::AveragedWeights::~AveragedWeights() {
 }
 
 at::Tensor Trainer::backward(const Part& part, bool last) {
-  const auto values = network_.forward(part.inputs, torchgraph::Mode::kTraining, {"logits", "coords_heatmap_px"});
+  if (recorded_ == nullptr) {
+    return backward(
+        torchgraph::network_inputs(network_, part.crops, model::kImageMeanBgr),
+        [&] { return sent(targets_of(part), network_.device()); }, last);
+  }
+  recorded_->inputs.put(part.crops);
   const Targets targets = targets_of(part);
+  torchgraph::send_into(targets.heatmap, recorded_->targets.heatmap);
+  torchgraph::send_into(targets.coords_heatmap_px, recorded_->targets.coords_heatmap_px);
+  torchgraph::send_into(targets.valid, recorded_->targets.valid);
+  return recorded_->work.run().front().clone();  // the next part writes there too
+}
+
+at::Tensor Trainer::backward(const torchgraph::Network::Inputs& inputs, const std::function<Targets()>& targets,
+                             bool last) {
+  const auto values = network_.forward(inputs, torchgraph::Mode::kTraining, {"logits", "coords_heatmap_px"});
   const c10::AutoGradMode grad_mode(true);
-  const Losses losses = pose_losses(values[0], values[1], targets);
+  const Losses losses = pose_losses(values[0], values[1], targets());
   if (buckets_ && last) buckets_->arm();
   at::Tensor total = losses.heatmap + losses.coord;
   const int64_t shares = config_.accumulate * collective_->world();
   if (shares > 1) total = total / static_cast<double>(shares);
-  if (scales_loss_) total = total * loss_scale_.value();
-  total.backward();
+  // The scale as the gradient to begin with, from the device's memory: a recording would keep a number.
+  total.backward(loss_factor_);
   return at::stack({losses.heatmap.detach(), losses.coord.detach()});
 }
 
@@ -156,6 +198,7 @@ LossValues Trainer::compute_gradients(const sample::Batch& batch) {
   PFX_CHECK(batch.size % config_.accumulate == 0 && batch.size > 0);
   at::Tensor gradients = network_.flat_gradients();
   gradients.zero_();
+  if (scales_loss_) loss_factor_.fill_(loss_scale_.value());
   const at::Tensor moving_before = buckets_ ? network_.moving_statistics().clone() : at::Tensor();
   std::vector<at::Tensor> losses;  // [2] of every part
   for (int64_t i = 0; i < config_.accumulate; ++i) {
