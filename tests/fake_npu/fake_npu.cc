@@ -23,9 +23,11 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <vector>
 
 #include "recorder.h"
+#include "torchgraph/winograd.h"
 
 #define FAKE_NPU_TORCH (TORCH_VERSION_MAJOR * 100 + TORCH_VERSION_MINOR)
 #if FAKE_NPU_TORCH >= 201
@@ -34,6 +36,8 @@
 
 namespace fake_npu {
 namespace {
+
+using posefix::torchgraph::WinogradKind;
 
 constexpr c10::DeviceType kNpu = c10::DeviceType::PrivateUse1;
 constexpr c10::DeviceIndex kDevices = 2;
@@ -204,12 +208,25 @@ at::Tensor reshape_alias(const at::Tensor& tensor, at::IntArrayRef size, at::Int
   return at::native::_reshape_alias(tensor, size, stride);
 }
 
+// How posefix computes that convolution on a CPU, if not by LibTorch.
+std::optional<WinogradKind> winograd_kind(const at::Tensor& x, const at::Tensor& filter, at::IntArrayRef stride,
+                                          at::IntArrayRef padding, bool transposed) {
+  const WinogradKind kind = transposed ? WinogradKind::k4x4Transposed : WinogradKind::k3x3;
+  const int64_t step = transposed ? 2 : 1;
+  const bool is_kind = stride == at::IntArrayRef({step, step}) && padding == at::IntArrayRef({1, 1});
+  return is_kind && posefix::torchgraph::winograd_fits(kind, x, filter) ? std::optional(kind) : std::nullopt;
+}
+
 at::Tensor convolution(const at::Tensor& x, const at::Tensor& filter, const OptionalTensor& bias,
                        at::IntArrayRef stride, at::IntArrayRef padding, at::IntArrayRef dilation, bool transposed,
                        at::IntArrayRef output_padding, int64_t groups) {
   const auto compute = [x = on_cpu(x), filter = on_cpu(filter), bias = on_cpu(bias), stride = stride.vec(),
                         padding = padding.vec(), dilation = dilation.vec(), transposed,
                         output_padding = output_padding.vec(), groups] {
+    if (const auto kind = winograd_kind(x, filter, stride, padding, transposed)) {
+      const at::Tensor y = posefix::torchgraph::winograd_forward(*kind, x, filter);
+      return std::vector{bias ? y + bias->view({1, -1, 1, 1}) : y};
+    }
     return std::vector{at::convolution(x, filter, bias, stride, padding, dilation, transposed, output_padding, groups)};
   };
   return run(x.device(), compute).front();
@@ -223,6 +240,11 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> convolution_backward(const at::Te
   const auto compute = [dy = on_cpu(dy), x = on_cpu(x), filter = on_cpu(filter), stride = stride.vec(),
                         padding = padding.vec(), dilation = dilation.vec(), transposed,
                         output_padding = output_padding.vec(), groups, wanted] {
+    const auto kind = winograd_kind(x, filter, stride, padding, transposed);
+    if (kind && !wanted[2]) {
+      auto [dx, dfilter] = posefix::torchgraph::winograd_backward(*kind, dy, x, filter, wanted[0], wanted[1]);
+      return std::vector{dx, dfilter, at::Tensor()};
+    }
     const std::vector<int64_t> bias_size{dy.size(1)};
     const auto [dx, dfilter, dbias] = at::convolution_backward(
         dy, x, filter, wanted[2] ? at::OptionalIntArrayRef(bias_size) : at::OptionalIntArrayRef(), stride, padding,

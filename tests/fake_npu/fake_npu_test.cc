@@ -88,6 +88,15 @@ TEST_F(FakeNpu, TrainsToTheBitsOfTheCpu) {
   EXPECT_TRUE(last("npu") == last("cpu"));
 }
 
+// Where the CPU's convolutions are not LibTorch's (torchgraph/winograd.h).
+TEST_F(FakeNpu, TrainsAWiderNetworkToTheBitsOfTheCpu) {
+  const std::string options =
+      "--steps 2 --set model.backbone=resnet18 --set model.width=1/2 --set model.input_size=[128,96] --device ";
+  train("cpu", options + "cpu");
+  train("npu", options + "npu");
+  EXPECT_TRUE(last("npu") == last("cpu"));
+}
+
 // Bytes go to the device and are looked up there; two batches are in flight.
 TEST_F(FakeNpu, RefinesToTheNumbersOfTheCpu) {
   train("cpu", "--steps 1 --device cpu");
