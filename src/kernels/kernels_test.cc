@@ -81,12 +81,12 @@ TEST(Kernels, FilterPointsAreTheFactorsProducts) {
     filter_factors(form.window_height(), taps, down.data());
     filter_factors(form.window_width(), taps, across.data());
     for (int point = 0; point < form.points(); ++point) {
+      const double* rows = down.data() + point / form.window_width() * taps;
+      const double* columns = across.data() + point % form.window_width() * taps;
       for (int64_t lane = 0; lane < lanes; ++lane) {
         double expected = 0;
         for (int tap = 0; tap < taps * taps; ++tap) {
-          expected += down[static_cast<size_t>(point / form.window_width() * taps + tap / taps)] *
-                      across[static_cast<size_t>(point % form.window_width() * taps + tap % taps)] *
-                      filter[static_cast<size_t>(tap * lanes + lane)];
+          expected += rows[tap / taps] * columns[tap % taps] * filter[static_cast<size_t>(tap * lanes + lane)];
         }
         EXPECT_NEAR(points[static_cast<size_t>(point * lanes + lane)], expected, 1e-6);
       }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <vector>
 
 #include "base/error.h"
@@ -21,9 +22,11 @@ using kernels::Winograd;
 constexpr auto kChannelsLast = at::MemoryFormat::ChannelsLast;
 constexpr int64_t kTile = 4;
 
-// Fewer channels spend their time in the transforms, and so do filters as large as few tiles.
+// Fewer channels spend their time in the tiles' transforms, and fewer tiles of a sample in the filters'.
 constexpr int64_t kFewestChannels = 32;
-constexpr int64_t kFewestTiles = 12;  // of a sample
+constexpr int64_t kFewestTiles = 12;
+constexpr int64_t kFewestTilesOfSmallFilters = 4;
+constexpr int64_t kSmallFilter = 1 << 16;  // input times output channels
 
 // Points and sums of the tiles at hand: a thread's share of the caches.
 constexpr int64_t kWorkingBytes = int64_t{2} << 20;
@@ -52,7 +55,14 @@ void transpose(const float* from, int64_t images, int64_t rows, int64_t columns,
       float* result = to + strip / strips * rows * columns + row;
       for (int64_t column = 0; column < columns; column += kBlock) {
         const int64_t width = std::min(kBlock, columns - column);
-        for (int64_t r = 0; r < height; ++r) std::copy_n(image + r * columns + column, width, block[r]);
+        for (int64_t r = 0; r < height; ++r) {
+          const float* line = image + r * columns + column;
+          if (width == kBlock) {
+            std::memcpy(block[r], line, sizeof block[r]);  // of a known size: no call
+          } else {
+            std::copy_n(line, width, block[r]);
+          }
+        }
         for (int64_t c = 0; c < width; ++c) {
           for (int64_t r = 0; r < height; ++r) result[(column + c) * rows + r] = block[r][c];
         }
@@ -171,6 +181,7 @@ class Tiles {
   static constexpr int64_t kLine = 16;
   static constexpr int64_t kMostLanes = 16;
   static constexpr int64_t kMostTaps = 9;
+  static constexpr int64_t kMostVectors = 4;
 
   int64_t lanes() const { return kernels_.lanes; }
   int64_t group_width() const { return int64_t{kernels_.vectors} * kernels_.lanes; }
@@ -286,64 +297,75 @@ class Tiles {
     });
   }
 
-  // Where the points of input channel i and the vector of output channels from o lie in a filter's.
-  int64_t filter_offset(int64_t i, int64_t o) const {
-    const int64_t first = o / group_width() * group_width();
-    return first * in_ + i * std::min(group_width(), out_ - first) + o - first;
-  }
+  // Taps [in][taps][taps][out] of a block of input and one of output channels.
+  using FilterBlock = std::array<float, kMostTaps * kMostLanes * kMostLanes>;
+  int64_t taps_of_input() const { return int64_t{form_.taps} * form_.taps * lanes(); }
 
-  // Calls body(i, o, taps [taps][taps][lanes] of a vector) for each block of input and output channels.
+  // Calls body(float in the filter, float in the block) for the taps of the blocks of channels from i and o.
   template <typename Body>
-  void for_filter_blocks(const Body& body) const {
-    const int64_t in_blocks = in_ / lanes();
-    at::parallel_for(0, in_blocks * (out_ / lanes()), 1, [&](int64_t begin, int64_t end) {
-      for (int64_t block = begin; block < end; ++block) {
-        body(block % in_blocks * lanes(), block / in_blocks * lanes());
-      }
-    });
-  }
-
-  // Calls body(float in the filter, float in the block) for the block's taps [in][taps][taps][out].
-  template <typename Body>
-  void for_taps_of_block(const Taps& taps, int64_t i, int64_t o, float* block, const Body& body) const {
-    const int64_t per_input = int64_t{form_.taps} * form_.taps * lanes();
+  void for_taps_of_block(const Taps& taps, int64_t i, int64_t o, FilterBlock& block, const Body& body) const {
     for (int64_t lane = 0; lane < lanes(); ++lane) {
       for (int64_t k = 0; k < lanes(); ++k) {
         float* from = taps.data + (o + lane) * taps.out + (i + k) * taps.in;
+        float* to = block.data() + k * taps_of_input() + lane;
         for (int64_t row = 0; row < form_.taps; ++row) {
           for (int64_t column = 0; column < form_.taps; ++column) {
-            body(from[row * taps.row + column * taps.column],
-                 block[k * per_input + (row * form_.taps + column) * lanes() + lane]);
+            body(from[row * taps.row + column * taps.column], to[(row * form_.taps + column) * lanes()]);
           }
         }
       }
     }
   }
 
-  using FilterBlock = std::array<float, kMostTaps * kMostLanes * kMostLanes>;
+  // Calls body(first input channel, first output channel, vectors, blocks for each of these) for every block of input
+  // channels and group of vectors: whole lines of the filter's points at a time.
+  template <typename Body>
+  void for_filter_blocks(const Body& body) const {
+    const int64_t in_blocks = in_ / lanes();
+    at::parallel_for(0, in_blocks * groups_, 1, [&](int64_t begin, int64_t end) {
+      std::array<FilterBlock, kMostVectors> blocks;
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t first = i / in_blocks * group_width();
+        body(i % in_blocks * lanes(), first, std::min(group_width(), out_ - first) / lanes(), blocks);
+      }
+    });
+  }
+
+  // Where the points of an input channel and a vector of a group that begins at output channel `first` lie.
+  int64_t filter_offset(int64_t i, int64_t first, int64_t vectors, int64_t vector) const {
+    return first * in_ + (i * vectors + vector) * lanes();
+  }
 
   at::Tensor transform_filter(const Taps& taps) const {
     at::Tensor result = buffer(filter_pitch_);
     auto* points = result.data_ptr<float>();
-    for_filter_blocks([&](int64_t i, int64_t o) {
-      FilterBlock block;
-      for_taps_of_block(taps, i, o, block.data(), [](float in_filter, float& in_block) { in_block = in_filter; });
+    for_filter_blocks([&](int64_t i, int64_t first, int64_t vectors, auto& blocks) {
+      for (int64_t v = 0; v < vectors; ++v) {
+        for_taps_of_block(taps, i, first + v * lanes(), blocks[v],
+                          [](float in_filter, float& in_block) { in_block = in_filter; });
+      }
       for (int64_t k = 0; k < lanes(); ++k) {
-        form_.filter(
-            {block.data() + k * form_.taps * form_.taps * lanes(), points + filter_offset(i + k, o), filter_pitch_});
+        for (int64_t v = 0; v < vectors; ++v) {
+          form_.filter({blocks[v].data() + k * taps_of_input(), points + filter_offset(i + k, first, vectors, v),
+                        filter_pitch_});
+        }
       }
     });
     return result;
   }
 
   void transform_filter_gradient(const float* points, const Taps& taps) const {
-    for_filter_blocks([&](int64_t i, int64_t o) {
-      FilterBlock block;
+    for_filter_blocks([&](int64_t i, int64_t first, int64_t vectors, auto& blocks) {
       for (int64_t k = 0; k < lanes(); ++k) {
-        form_.filter_gradient(
-            {points + filter_offset(i + k, o), filter_pitch_, block.data() + k * form_.taps * form_.taps * lanes()});
+        for (int64_t v = 0; v < vectors; ++v) {
+          form_.filter_gradient({points + filter_offset(i + k, first, vectors, v), filter_pitch_,
+                                 blocks[v].data() + k * taps_of_input()});
+        }
       }
-      for_taps_of_block(taps, i, o, block.data(), [](float& in_filter, float in_block) { in_filter = in_block; });
+      for (int64_t v = 0; v < vectors; ++v) {
+        for_taps_of_block(taps, i, first + v * lanes(), blocks[v],
+                          [](float& in_filter, float in_block) { in_filter = in_block; });
+      }
     });
   }
 
@@ -416,7 +438,9 @@ bool winograd_fits(WinogradKind kind, const at::Tensor& x, const at::Tensor& fil
     if (channels < kFewestChannels || channels % lanes != 0) return false;
   }
   const int64_t tiles = ceil_divide(x.size(2), kTile) * ceil_divide(x.size(3), kTile);
-  return tiles >= kFewestTiles && 2 * x.size(2) * x.size(3) >= tiles * kTile * kTile;
+  const bool is_small = filter.size(0) * filter.size(1) <= kSmallFilter;
+  return tiles >= (is_small ? kFewestTilesOfSmallFilters : kFewestTiles) &&
+         2 * x.size(2) * x.size(3) >= tiles * kTile * kTile;
 }
 
 at::Tensor winograd_forward(WinogradKind kind, const at::Tensor& x, const at::Tensor& filter) {

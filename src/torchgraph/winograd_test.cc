@@ -26,7 +26,7 @@ struct Tensors {
 const std::vector<Case> kCases = {
     {WinogradKind::k3x3, 2, 32, 48, 16, 12},           {WinogradKind::k3x3, 1, 64, 32, 13, 19},
     {WinogradKind::k3x3, 3, 48, 96, 32, 24},           {WinogradKind::k4x4Transposed, 2, 48, 32, 16, 12},
-    {WinogradKind::k4x4Transposed, 1, 32, 64, 15, 18},
+    {WinogradKind::k4x4Transposed, 1, 32, 64, 15, 18}, {WinogradKind::k3x3, 2, 80, 96, 8, 6},
 };
 
 Tensors random_tensors(const Case& c, at::MemoryFormat order) {
@@ -123,7 +123,9 @@ TEST(Winograd, IsForManyChannelsAndTilesInF32) {
   EXPECT_FALSE(fits(32, 16, 12, at::kDouble));
   EXPECT_FALSE(fits(16, 16, 12, at::kFloat));
   EXPECT_FALSE(fits(36, 16, 12, at::kFloat));  // no whole blocks
-  EXPECT_FALSE(fits(32, 8, 6, at::kFloat));
+  EXPECT_TRUE(fits(256, 8, 6, at::kFloat));
+  EXPECT_FALSE(fits(288, 8, 6, at::kFloat));
+  EXPECT_FALSE(fits(32, 4, 12, at::kFloat));
   EXPECT_FALSE(fits(32, 1, 48, at::kFloat));  // a quarter of every tile
   const at::Tensor x = at::zeros({1, 32, 16, 12});
   EXPECT_FALSE(winograd_fits(WinogradKind::k3x3, x, at::zeros({32, 32, 1, 1})));
