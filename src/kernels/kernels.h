@@ -62,7 +62,7 @@ struct ColumnProduct {
 
 // Gradient of TileTransform: rows x columns pixels of one block -> its points. Outside lie zeros.
 struct TileSpread {
-  const float* map = nullptr;  // of the block, at the tile's first pixel
+  const void* map = nullptr;  // of the block, at the tile's first pixel
   int64_t row_pitch = 0, column_pitch = 0;
   int64_t rows = 0, columns = 0;
   float* points = nullptr;
@@ -92,6 +92,10 @@ struct Winograd {
   void (*spread)(const TileSpread&) = nullptr;
   void (*filter)(const FilterTransform&) = nullptr;
   void (*filter_gradient)(const FilterGradient&) = nullptr;
+  // Likewise, for maps in bf16: the points and all that is computed stay f32.
+  void (*bf16_window)(const WindowTransform&) = nullptr;
+  void (*bf16_tile)(const TileTransform&) = nullptr;
+  void (*bf16_spread)(const TileSpread&) = nullptr;
   int window_height() const { return tile_height + taps - 1; }
   int window_width() const { return tile_width + taps - 1; }
   int points() const { return window_height() * window_width(); }

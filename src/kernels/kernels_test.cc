@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
+#include <limits>
 #include <vector>
 
 #include "base/rng.h"
@@ -27,6 +29,21 @@ Values random_values(int64_t count, uint64_t stream) {
   Values values(static_cast<size_t>(count));
   for (float& value : values) value = static_cast<float>(rng.uniform(-1, 1));
   return values;
+}
+
+// f32 whose upper half is bf16's, and back: to nearest even by an addition that carries, as the format is meant.
+float widened(uint16_t bf16) {
+  const uint32_t bits = uint32_t{bf16} << 16;
+  float value = 0;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+uint16_t rounded(float value) {
+  uint32_t bits = 0;
+  std::memcpy(&bits, &value, sizeof bits);
+  const uint32_t upper = bits >> 16;
+  const uint32_t lower = bits & 0xffff;
+  return static_cast<uint16_t>(upper + (lower > 0x8000 || (lower == 0x8000 && upper % 2 == 1) ? 1 : 0));
 }
 
 double dot(const Values& a, const Values& b) {
@@ -104,6 +121,67 @@ TEST(Kernels, FilterGradientIsTheAdjoint) {
     form.filter({filter.data(), points.data(), lanes});
     form.filter_gradient({gradient.data(), lanes, taps.data()});
     EXPECT_NEAR(dot(points, gradient), dot(filter, taps), 1e-5 * std::sqrt(dot(taps, taps) * dot(filter, filter)));
+  });
+}
+
+TEST(Kernels, MapsInBf16AreReadAndRoundedAsF32) {
+  for_forms([](const Kernels& kernels, const Winograd& form) {
+    const int64_t lanes = kernels.lanes;
+    const int64_t pitch = form.tile_width * lanes;
+    const int64_t pixels = int64_t{form.tile_height} * form.tile_width;
+    std::vector<uint16_t> map;
+    Values wide;
+    for (const float value : random_values(pixels * lanes, 8)) {
+      map.push_back(rounded(value));
+      wide.push_back(widened(map.back()));
+    }
+    Values points(static_cast<size_t>(form.points() * lanes));
+    Values expected(points.size());
+    WindowTransform window{map.data(), form.tile_height, form.tile_width, lanes, -1, -1, 1, points.data(), lanes};
+    form.bf16_window(window);
+    window.map = wide.data();
+    window.points = expected.data();
+    form.window(window);
+    EXPECT_EQ(points, expected);
+
+    TileSpread spread{map.data(), pitch, lanes, form.tile_height, form.tile_width, points.data(), lanes};
+    form.bf16_spread(spread);
+    spread.map = wide.data();
+    spread.points = expected.data();
+    form.spread(spread);
+    EXPECT_EQ(points, expected);
+
+    const Values sums = random_values(form.points() * lanes, 9);
+    const Values bias = random_values(lanes, 10);
+    TileTransform tile{sums.data(),      lanes,           bias.data(), map.data(), pitch, lanes,
+                       form.tile_height, form.tile_width, true,        true};
+    form.bf16_tile(tile);
+    tile.map = wide.data();
+    form.tile(tile);
+    for (size_t i = 0; i < map.size(); ++i) EXPECT_EQ(map[i], rounded(wide[i])) << wide[i];
+  });
+}
+
+TEST(Kernels, Bf16KeepsInfinityAndNan) {
+  for_forms([](const Kernels& kernels, const Winograd& form) {
+    const auto lanes = static_cast<size_t>(kernels.lanes);
+    const Values zeros(static_cast<size_t>(form.points()) * lanes, 0.0F);
+    const auto result_of = [&](float value) {
+      const Values bias(lanes, value);
+      std::vector<uint16_t> map(lanes);
+      form.bf16_tile({zeros.data(), kernels.lanes, bias.data(), map.data(), 0, 0, 1, 1, false, false});
+      return widened(map[0]);
+    };
+    uint32_t bits = 0x7fffffff;  // a rounding would carry it into the sign
+    float nan = 0;
+    std::memcpy(&nan, &bits, sizeof nan);
+    EXPECT_TRUE(std::isnan(result_of(nan)));
+    EXPECT_TRUE(std::isnan(result_of(-nan)));
+    EXPECT_EQ(result_of(INFINITY), INFINITY);
+    EXPECT_EQ(result_of(std::numeric_limits<float>::max()), INFINITY);
+    EXPECT_EQ(result_of(-0.0F), 0.0F);
+    EXPECT_EQ(result_of(1 + 0x1p-8F), 1.0F);           // halfway, to even
+    EXPECT_EQ(result_of(1 + 3 * 0x1p-8F), 1.015625F);  // likewise
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "torchgraph/transposed_product.h"
 #include "torchgraph/winograd.h"
 
 namespace posefix::torchgraph {
@@ -25,24 +26,6 @@ at::Tensor expected_cell(const at::Tensor& probability) {
   const at::Tensor y = centred(probability.size(2), probability.options());
   const at::Tensor sums = at::stack({(probability.sum(2) * x).sum(2), (probability.sum(3) * y).sum(2)}, 2);
   return sums / probability.sum(at::IntArrayRef{2, 3}).unsqueeze(2);
-}
-
-// A 4x4 filter with stride 2 as one 2x2 convolution for the four output pixels that an input corner gives: the
-// sub-pixel form, exact up to rounding. Output pixel 2i+r reads input pixels i+r-1 (filter row 3-r) and i+r (row 1-r).
-at::Tensor conv_transpose2d_subpixel(const at::Tensor& x, const at::Tensor& filter) {
-  const int64_t in = filter.size(0);
-  const int64_t out = filter.size(1);
-  const int64_t height = x.size(2);
-  const int64_t width = x.size(3);
-  // [in,out,ty,ry,tx,rx] -> [ry,rx,out,in,ty,tx]
-  const at::Tensor taps = filter.flip({2, 3}).view({in, out, 2, 2, 2, 2}).permute({3, 5, 1, 0, 2, 4});
-  const at::Tensor corners = at::conv2d(x, taps.reshape({4 * out, in, 2, 2}), {}, {1, 1}, {1, 1});
-  const auto phase = [&](int64_t ry, int64_t rx) {
-    return corners.narrow(1, (2 * ry + rx) * out, out).narrow(2, ry, height).narrow(3, rx, width);
-  };
-  const at::Tensor top = at::stack({phase(0, 0), phase(0, 1)}, 4);     // [B,out,h,w,rx]
-  const at::Tensor bottom = at::stack({phase(1, 0), phase(1, 1)}, 4);  // likewise
-  return at::stack({top, bottom}, 3).view({x.size(0), out, 2 * height, 2 * width});
 }
 
 at::Tensor with_bias(const at::Tensor& x, const at::Tensor& bias) {
@@ -77,14 +60,11 @@ at::Tensor conv2d(const at::Tensor& x, const at::Tensor& filter, const at::Tenso
 
 at::Tensor conv_transpose2d_same(const at::Tensor& x, const at::Tensor& filter, const at::Tensor& bias,
                                  int64_t stride) {
-  // In a low precision LibTorch 1.13 has no transposed convolution on the CPU; in f32 its own is the faster form there.
-  const bool low = x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kHalf;
-  if (low && x.device().is_cpu() && stride == 2 && filter.size(2) == 4 && filter.size(3) == 4) {
-    return with_bias(conv_transpose2d_subpixel(x, filter), bias);
-  }
   if (stride == 2 && winograd_fits(WinogradKind::k4x4Transposed, x, filter)) {
     return with_bias(winograd_convolution(WinogradKind::k4x4Transposed, x, filter), bias);
   }
+  // In a low precision LibTorch 1.13 has none of its own.
+  if (stride == 2 && transposed_product_fits(x, filter)) return with_bias(transposed_product(x, filter), bias);
   // SAME drops kernel - stride rows in all, the smaller half before.
   const int64_t drop_y = filter.size(2) - stride;
   const int64_t drop_x = filter.size(3) - stride;

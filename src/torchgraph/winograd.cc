@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstring>
 #include <vector>
 
@@ -31,6 +32,16 @@ constexpr int64_t kSmallFilter = 1 << 16;  // input times output channels
 // Points and sums of the tiles at hand: a thread's share of the caches.
 constexpr int64_t kWorkingBytes = int64_t{2} << 20;
 
+// AMX's products of bf16 are so fast that direct sums win.
+bool has_bf16_tiles() {
+#ifdef __x86_64__
+  static const bool has = __builtin_cpu_supports("amx-bf16") != 0;
+  return has;
+#else
+  return false;
+#endif
+}
+
 int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 const Winograd& form_of(const Kernels& kernels, int taps) {
@@ -43,20 +54,21 @@ const Winograd& form_of(const Kernels& kernels, int taps) {
 
 // [rows][columns] -> [columns][rows], a matrix for each image. By way of a block, so that every line of memory is read
 // and written once: rows often lie a multiple of the cache's way apart.
-void transpose(const float* from, int64_t images, int64_t rows, int64_t columns, float* to) {
+template <typename Value>
+void transpose(const Value* from, int64_t images, int64_t rows, int64_t columns, Value* to) {
   constexpr int64_t kBlock = 16;
   const int64_t strips = ceil_divide(rows, kBlock);
   at::parallel_for(0, images * strips, 1, [&](int64_t begin, int64_t end) {
-    float block[kBlock][kBlock];
+    Value block[kBlock][kBlock];
     for (int64_t strip = begin; strip < end; ++strip) {
       const int64_t row = strip % strips * kBlock;
       const int64_t height = std::min(kBlock, rows - row);
-      const float* image = from + (strip / strips * rows + row) * columns;
-      float* result = to + strip / strips * rows * columns + row;
+      const Value* image = from + (strip / strips * rows + row) * columns;
+      Value* result = to + strip / strips * rows * columns + row;
       for (int64_t column = 0; column < columns; column += kBlock) {
         const int64_t width = std::min(kBlock, columns - column);
         for (int64_t r = 0; r < height; ++r) {
-          const float* line = image + r * columns + column;
+          const Value* line = image + r * columns + column;
           if (width == kBlock) {
             std::memcpy(block[r], line, sizeof block[r]);  // of a known size: no call
           } else {
@@ -71,11 +83,19 @@ void transpose(const float* from, int64_t images, int64_t rows, int64_t columns,
   });
 }
 
+// The values of f32 or bf16 tensors, for what moves them alone.
+void transpose(const at::Tensor& from, int64_t images, int64_t rows, int64_t columns, const at::Tensor& to) {
+  if (from.scalar_type() == at::kFloat) {
+    transpose(from.data_ptr<float>(), images, rows, columns, to.data_ptr<float>());
+  } else {
+    transpose(from.data_ptr<at::BFloat16>(), images, rows, columns, to.data_ptr<at::BFloat16>());
+  }
+}
+
 at::Tensor in_nhwc(const at::Tensor& x) {
   if (x.is_contiguous(kChannelsLast)) return x;
-  const at::Tensor from = x.contiguous();
   at::Tensor result = at::empty(x.sizes(), x.options(), kChannelsLast);
-  transpose(from.data_ptr<float>(), x.size(0), x.size(1), x.size(2) * x.size(3), result.data_ptr<float>());
+  transpose(x.contiguous(), x.size(0), x.size(1), x.size(2) * x.size(3), result);
   return result;
 }
 
@@ -83,24 +103,33 @@ at::Tensor in_nhwc(const at::Tensor& x) {
 at::Tensor in_order_of(const at::Tensor& x, const at::Tensor& nhwc) {
   if (x.is_contiguous(kChannelsLast)) return nhwc;
   at::Tensor result = at::empty(nhwc.sizes(), nhwc.options());
-  transpose(nhwc.data_ptr<float>(), nhwc.size(0), nhwc.size(2) * nhwc.size(3), nhwc.size(1), result.data_ptr<float>());
+  transpose(nhwc, nhwc.size(0), nhwc.size(2) * nhwc.size(3), nhwc.size(1), result);
   return result;
 }
 
 // The pixels (row + step * i, column + step * j) of maps in NHWC order: step 2 for a phase of a transposed
 // convolution's result.
 struct Grid {
-  float* data = nullptr;
+  std::byte* data = nullptr;
+  int64_t value_bytes = 0;                      // 4: f32, 2: bf16
   int64_t height = 0, width = 0, channels = 0;  // of the whole maps
   int64_t step = 1, row = 0, column = 0;
 
-  float* pixel(int64_t image, int64_t i, int64_t j) const {
-    return data + ((image * height + row + step * i) * width + column + step * j) * channels;
+  bool is_bf16() const { return value_bytes == 2; }
+  std::byte* map(int64_t image) const { return data + image * height * width * channels * value_bytes; }
+  std::byte* pixel(int64_t image, int64_t i, int64_t j) const {
+    return map(image) + ((row + step * i) * width + column + step * j) * channels * value_bytes;
   }
 };
 
 Grid grid_of(const at::Tensor& nhwc) {
-  return {nhwc.data_ptr<float>(), nhwc.size(2), nhwc.size(3), nhwc.size(1), 1, 0, 0};
+  Grid grid;
+  grid.data = static_cast<std::byte*>(nhwc.data_ptr());
+  grid.value_bytes = static_cast<int64_t>(nhwc.element_size());
+  grid.height = nhwc.size(2);
+  grid.width = nhwc.size(3);
+  grid.channels = nhwc.size(1);
+  return grid;
 }
 
 Grid phase_of(const at::Tensor& nhwc, int64_t row, int64_t column) {
@@ -210,11 +239,12 @@ class Tiles {
       t.x = from.column + from.step * (column + term.origin_column);
       t.step = from.step;
       t.pitch = in_pitch_;
-      const float* map = from.data + image * from.height * from.width * from.channels;
+      const std::byte* map = from.map(image);
+      const auto window = from.is_bf16() ? form_.bf16_window : form_.window;
       for (int64_t block = 0; block < in_ / lanes(); ++block) {
-        t.map = map + block * lanes();
+        t.map = map + block * lanes() * from.value_bytes;
         t.points = points + (block * count + slot) * lanes();
-        form_.window(t);
+        window(t);
       }
     });
   }
@@ -230,10 +260,11 @@ class Tiles {
       t.column_pitch = to.step * to.channels;
       t.rows = height_ - row;
       t.columns = width_ - column;
+      const auto tile = to.is_bf16() ? form_.bf16_tile : form_.tile;
       for (int64_t block = 0; block < out_ / lanes(); ++block) {
         t.points = sums + (block * count + slot) * lanes();
-        t.map = to.pixel(image, row, column) + block * lanes();
-        form_.tile(t);
+        t.map = to.pixel(image, row, column) + block * lanes() * to.value_bytes;
+        tile(t);
       }
     });
   }
@@ -246,10 +277,11 @@ class Tiles {
       t.column_pitch = gradient.step * gradient.channels;
       t.rows = height_ - row;
       t.columns = width_ - column;
+      const auto spread = gradient.is_bf16() ? form_.bf16_spread : form_.spread;
       for (int64_t block = 0; block < out_ / lanes(); ++block) {
-        t.map = gradient.pixel(image, row, column) + block * lanes();
+        t.map = gradient.pixel(image, row, column) + block * lanes() * gradient.value_bytes;
         t.points = points + (block * count + slot) * lanes();
-        form_.spread(t);
+        spread(t);
       }
     });
   }
@@ -430,7 +462,8 @@ class WinogradFunction : public autograd::Function<WinogradFunction> {
 }  // namespace
 
 bool winograd_fits(WinogradKind kind, const at::Tensor& x, const at::Tensor& filter) {
-  if (!x.device().is_cpu() || x.scalar_type() != at::kFloat || filter.scalar_type() != at::kFloat) return false;
+  if (!x.device().is_cpu() || x.scalar_type() != filter.scalar_type()) return false;
+  if (x.scalar_type() == at::kBFloat16 ? has_bf16_tiles() : x.scalar_type() != at::kFloat) return false;
   const int64_t taps = kind == WinogradKind::k3x3 ? 3 : 4;
   if (filter.size(2) != taps || filter.size(3) != taps) return false;
   const int64_t lanes = kernels::widest_kernels().lanes;
@@ -443,8 +476,9 @@ bool winograd_fits(WinogradKind kind, const at::Tensor& x, const at::Tensor& fil
          2 * x.size(2) * x.size(3) >= tiles * kTile * kTile;
 }
 
-at::Tensor winograd_forward(WinogradKind kind, const at::Tensor& x, const at::Tensor& filter) {
+at::Tensor winograd_forward(WinogradKind kind, const at::Tensor& x, const at::Tensor& filter_of_x) {
   const at::Tensor from = in_nhwc(x);
+  const at::Tensor filter = filter_of_x.to(at::kFloat);
   const int64_t height = x.size(2);
   const int64_t width = x.size(3);
   if (kind == WinogradKind::k3x3) {
@@ -462,8 +496,9 @@ at::Tensor winograd_forward(WinogradKind kind, const at::Tensor& x, const at::Te
 }
 
 std::pair<at::Tensor, at::Tensor> winograd_backward(WinogradKind kind, const at::Tensor& dy, const at::Tensor& x,
-                                                    const at::Tensor& filter, bool wants_x, bool wants_filter) {
+                                                    const at::Tensor& filter_of_x, bool wants_x, bool wants_filter) {
   const at::Tensor gradient = in_nhwc(dy);
+  const at::Tensor filter = filter_of_x.to(at::kFloat);
   const int64_t images = x.size(0);
   const int64_t height = x.size(2);
   const int64_t width = x.size(3);
@@ -498,7 +533,7 @@ std::pair<at::Tensor, at::Tensor> winograd_backward(WinogradKind kind, const at:
       });
     }
   }
-  return {dx, dfilter};
+  return {dx, dfilter.defined() ? dfilter.to(filter_of_x.scalar_type()) : dfilter};
 }
 
 at::Tensor winograd_convolution(WinogradKind kind, const at::Tensor& x, const at::Tensor& filter) {

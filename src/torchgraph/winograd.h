@@ -1,10 +1,12 @@
-// Convolutions in f32 on the CPU by Winograd's minimal filtering, with their gradients: 3x3 filters with stride 1 and
-// 4x4 transposed ones with stride 2, whose four phases are 2x2 filters. Tiles of 4x4 results, so 2.25 and 1.5625
-// products a result and channel instead of 9 and 4 (Lavin, Gray: Fast Algorithms for Convolutional Neural Networks,
-// 2016; the gradients are the same transforms' adjoints).
+// Convolutions in f32 and bf16 on the CPU by Winograd's minimal filtering, with their gradients: 3x3 filters with
+// stride 1 and 4x4 transposed ones with stride 2, whose four phases are 2x2 filters. Tiles of 4x4 results, so 2.25
+// and 1.5625 products a result and channel instead of 9 and 4 (Lavin, Gray: Fast Algorithms for Convolutional Neural
+// Networks, 2016; the gradients are the same transforms' adjoints).
 //
 // Invariants: a sample's result depends neither on the rest of the batch nor on the number of threads, a filter's
-// gradient not on the number of threads. Rounding differs from a direct sum's: about 2e-6 of a result's norm.
+// gradient not on the number of threads. Rounding differs from a direct sum's: about 2e-6 of a result's norm in f32. Of
+// maps in bf16 nothing is rounded but what is read and written: transforms, products and sums are f32, which with so
+// few products costs no more than bf16's instructions for direct sums.
 // Non-goals: other types, devices, strides, groups and dilation; they are LibTorch's.
 #pragma once
 

@@ -29,14 +29,15 @@ const std::vector<Case> kCases = {
     {WinogradKind::k4x4Transposed, 1, 32, 64, 15, 18}, {WinogradKind::k3x3, 2, 80, 96, 8, 6},
 };
 
-Tensors random_tensors(const Case& c, at::MemoryFormat order) {
+Tensors random_tensors(const Case& c, at::MemoryFormat order, at::ScalarType type = at::kFloat) {
   at::manual_seed(7);
   const bool is_3x3 = c.kind == WinogradKind::k3x3;
   const int64_t step = is_3x3 ? 1 : 2;
   const std::vector<int64_t> filter =
       is_3x3 ? std::vector<int64_t>{c.out, c.in, 3, 3} : std::vector<int64_t>{c.in, c.out, 4, 4};
-  return {at::randn({c.batch, c.in, c.height, c.width}).contiguous(order), at::randn(filter).contiguous(order),
-          at::randn({c.batch, c.out, step * c.height, step * c.width}).contiguous(order)};
+  const auto random = [&](const std::vector<int64_t>& sizes) { return at::randn(sizes).to(type).contiguous(order); };
+  return {random({c.batch, c.in, c.height, c.width}), random(filter),
+          random({c.batch, c.out, step * c.height, step * c.width})};
 }
 
 at::Tensor direct(WinogradKind kind, const at::Tensor& x, const at::Tensor& filter) {
@@ -50,11 +51,15 @@ double difference(const at::Tensor& is, const at::Tensor& expected) {
   return ((is.to(at::kDouble) - expected).norm() / expected.norm()).item<double>();
 }
 
-TEST(Winograd, EqualsDirectSumsInDouble) {
+struct Tolerance {
+  double value, filter_gradient;
+};
+
+void expect_direct_sums(at::ScalarType type, const Tolerance& tolerance) {
   for (const Case& c : kCases) {
     for (const auto order : {at::MemoryFormat::Contiguous, at::MemoryFormat::ChannelsLast}) {
       SCOPED_TRACE(testing::Message() << c.in << " to " << c.out << " channels, " << c.height << "x" << c.width);
-      const Tensors t = random_tensors(c, order);
+      const Tensors t = random_tensors(c, order, type);
       ASSERT_TRUE(winograd_fits(c.kind, t.x, t.filter));
       at::Tensor x = t.x.to(at::kDouble).set_requires_grad(true);
       at::Tensor filter = t.filter.to(at::kDouble).set_requires_grad(true);
@@ -65,24 +70,33 @@ TEST(Winograd, EqualsDirectSumsInDouble) {
       at::Tensor own_filter = t.filter.clone().set_requires_grad(true);
       const at::Tensor y = winograd_convolution(c.kind, own_x, own_filter);
       EXPECT_TRUE(y.is_contiguous(order));
+      EXPECT_EQ(y.scalar_type(), type);
       y.backward(t.dy);
-      EXPECT_LT(difference(y.detach(), expected.detach()), 3e-6);
-      EXPECT_LT(difference(own_x.grad(), x.grad()), 3e-6);
-      EXPECT_LT(difference(own_filter.grad(), filter.grad()), 1e-5);
+      EXPECT_EQ(own_filter.grad().scalar_type(), type);
+      EXPECT_LT(difference(y.detach(), expected.detach()), tolerance.value);
+      EXPECT_LT(difference(own_x.grad(), x.grad()), tolerance.value);
+      EXPECT_LT(difference(own_filter.grad(), filter.grad()), tolerance.filter_gradient);
     }
   }
 }
 
+TEST(Winograd, EqualsDirectSumsInDouble) { expect_direct_sums(at::kFloat, {3e-6, 1e-5}); }
+
+// What rounding the exact result to bf16 alone does to it: 8 bits, so 2^-9 at most, uniform.
+TEST(Winograd, OfBf16RoundsTheResultAlone) { expect_direct_sums(at::kBFloat16, {1.8e-3, 1.8e-3}); }
+
 TEST(Winograd, OrderOfMemoryChangesNoBit) {
-  for (const Case& c : kCases) {
-    const Tensors planes = random_tensors(c, at::MemoryFormat::Contiguous);
-    const Tensors last = random_tensors(c, at::MemoryFormat::ChannelsLast);
-    EXPECT_TRUE(
-        at::equal(winograd_forward(c.kind, planes.x, planes.filter), winograd_forward(c.kind, last.x, last.filter)));
-    const auto [dx, dfilter] = winograd_backward(c.kind, planes.dy, planes.x, planes.filter, true, true);
-    const auto [last_dx, last_dfilter] = winograd_backward(c.kind, last.dy, last.x, last.filter, true, true);
-    EXPECT_TRUE(at::equal(dx, last_dx));
-    EXPECT_TRUE(at::equal(dfilter, last_dfilter));
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    for (const Case& c : kCases) {
+      const Tensors planes = random_tensors(c, at::MemoryFormat::Contiguous, type);
+      const Tensors last = random_tensors(c, at::MemoryFormat::ChannelsLast, type);
+      EXPECT_TRUE(
+          at::equal(winograd_forward(c.kind, planes.x, planes.filter), winograd_forward(c.kind, last.x, last.filter)));
+      const auto [dx, dfilter] = winograd_backward(c.kind, planes.dy, planes.x, planes.filter, true, true);
+      const auto [last_dx, last_dfilter] = winograd_backward(c.kind, last.dy, last.x, last.filter, true, true);
+      EXPECT_TRUE(at::equal(dx, last_dx));
+      EXPECT_TRUE(at::equal(dfilter, last_dfilter));
+    }
   }
 }
 
@@ -114,13 +128,15 @@ TEST(Winograd, GradientsThatNobodyWantsAreNotMade) {
   EXPECT_TRUE(dfilter.defined());
 }
 
-TEST(Winograd, IsForManyChannelsAndTilesInF32) {
+TEST(Winograd, IsForManyChannelsAndTilesInF32AndBf16) {
   const auto fits = [](int64_t channels, int64_t height, int64_t width, at::ScalarType type) {
     const at::Tensor x = at::zeros({1, channels, height, width}, type);
     return winograd_fits(WinogradKind::k3x3, x, at::zeros({channels, channels, 3, 3}, type));
   };
   EXPECT_TRUE(fits(32, 16, 12, at::kFloat));
+  EXPECT_TRUE(fits(32, 16, 12, at::kBFloat16));
   EXPECT_FALSE(fits(32, 16, 12, at::kDouble));
+  EXPECT_FALSE(fits(32, 16, 12, at::kHalf));
   EXPECT_FALSE(fits(16, 16, 12, at::kFloat));
   EXPECT_FALSE(fits(36, 16, 12, at::kFloat));  // no whole blocks
   EXPECT_TRUE(fits(256, 8, 6, at::kFloat));

@@ -133,28 +133,6 @@ TEST(Precision, F16TrainsLikeF32OrIsRefused) {
   expect_overflow_to_skip_the_step();
 }
 
-// The sub-pixel form, which low precisions take on a CPU, against LibTorch's transposed convolution in f32.
-TEST(Precision, ATransposedConvolutionIsTheSameInBf16) {
-  const at::Tensor x = (at::arange(2 * 4 * 5 * 3).to(at::kFloat) * 0.7).sin().view({2, 4, 5, 3});
-  const at::Tensor filter = (at::arange(4 * 6 * 16).to(at::kFloat) * 1.3).sin().view({4, 6, 4, 4});
-  const auto run = [&](at::ScalarType type) {
-    const c10::AutoGradMode grad_mode(true);
-    const at::Tensor in = x.clone().requires_grad_();
-    const at::Tensor weights = filter.clone().requires_grad_();
-    const at::Tensor y = torchgraph::conv_transpose2d_same(in.to(type), weights.to(type), {}, 2).to(at::kFloat);
-    const at::Tensor weight_of_output = (at::arange(y.numel()).to(at::kFloat) * 0.9).cos().view(y.sizes());
-    (y * weight_of_output).sum().backward();
-    return std::vector<at::Tensor>{y.detach(), in.grad(), weights.grad()};
-  };
-  const std::vector<at::Tensor> exact = run(at::kFloat);
-  const std::vector<at::Tensor> low = run(at::kBFloat16);
-  for (size_t i = 0; i < exact.size(); ++i) {
-    ASSERT_EQ(low[i].sizes(), exact[i].sizes());
-    const double difference = (low[i] - exact[i]).abs().max().item<double>();
-    EXPECT_LT(difference, 0.02 * exact[i].abs().max().item<double>()) << i;
-  }
-}
-
 TEST(LossScale, GrowsAfterManyGoodStepsAndHalvesAfterABadOne) {
   LossScale scale;
   for (int64_t step = 1; step < LossScale::kGrowAfter; ++step) scale.update(true);

@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "recorder.h"
+#include "torchgraph/transposed_product.h"
 #include "torchgraph/winograd.h"
 
 #define FAKE_NPU_TORCH (TORCH_VERSION_MAJOR * 100 + TORCH_VERSION_MINOR)
@@ -37,7 +38,6 @@
 namespace fake_npu {
 namespace {
 
-using posefix::torchgraph::WinogradKind;
 
 constexpr c10::DeviceType kNpu = c10::DeviceType::PrivateUse1;
 constexpr c10::DeviceIndex kDevices = 2;
@@ -209,12 +209,30 @@ at::Tensor reshape_alias(const at::Tensor& tensor, at::IntArrayRef size, at::Int
 }
 
 // How posefix computes that convolution on a CPU, if not by LibTorch.
-std::optional<WinogradKind> winograd_kind(const at::Tensor& x, const at::Tensor& filter, at::IntArrayRef stride,
-                                          at::IntArrayRef padding, bool transposed) {
-  const WinogradKind kind = transposed ? WinogradKind::k4x4Transposed : WinogradKind::k3x3;
+struct OwnForm {
+  std::function<at::Tensor()> forward;  // empty: LibTorch's
+  std::function<std::pair<at::Tensor, at::Tensor>(const at::Tensor& dy, bool wants_x, bool wants_filter)> backward;
+};
+
+OwnForm own_form(const at::Tensor& x, const at::Tensor& filter, at::IntArrayRef stride, at::IntArrayRef padding,
+                 bool transposed) {
+  namespace tg = posefix::torchgraph;
+  const tg::WinogradKind kind = transposed ? tg::WinogradKind::k4x4Transposed : tg::WinogradKind::k3x3;
   const int64_t step = transposed ? 2 : 1;
-  const bool is_kind = stride == at::IntArrayRef({step, step}) && padding == at::IntArrayRef({1, 1});
-  return is_kind && posefix::torchgraph::winograd_fits(kind, x, filter) ? std::optional(kind) : std::nullopt;
+  if (stride != at::IntArrayRef({step, step}) || padding != at::IntArrayRef({1, 1})) return {};
+  if (tg::winograd_fits(kind, x, filter)) {
+    return {[=] { return tg::winograd_forward(kind, x, filter); },
+            [=](const at::Tensor& dy, bool wants_x, bool wants_filter) {
+              return tg::winograd_backward(kind, dy, x, filter, wants_x, wants_filter);
+            }};
+  }
+  if (transposed && tg::transposed_product_fits(x, filter)) {
+    return {[=] { return tg::transposed_product_forward(x, filter); },
+            [=](const at::Tensor& dy, bool wants_x, bool wants_filter) {
+              return tg::transposed_product_backward(dy, x, filter, wants_x, wants_filter);
+            }};
+  }
+  return {};
 }
 
 at::Tensor convolution(const at::Tensor& x, const at::Tensor& filter, const OptionalTensor& bias,
@@ -223,8 +241,8 @@ at::Tensor convolution(const at::Tensor& x, const at::Tensor& filter, const Opti
   const auto compute = [x = on_cpu(x), filter = on_cpu(filter), bias = on_cpu(bias), stride = stride.vec(),
                         padding = padding.vec(), dilation = dilation.vec(), transposed,
                         output_padding = output_padding.vec(), groups] {
-    if (const auto kind = winograd_kind(x, filter, stride, padding, transposed)) {
-      const at::Tensor y = posefix::torchgraph::winograd_forward(*kind, x, filter);
+    if (const auto form = own_form(x, filter, stride, padding, transposed); form.forward) {
+      const at::Tensor y = form.forward();
       return std::vector{bias ? y + bias->view({1, -1, 1, 1}) : y};
     }
     return std::vector{at::convolution(x, filter, bias, stride, padding, dilation, transposed, output_padding, groups)};
@@ -240,9 +258,9 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> convolution_backward(const at::Te
   const auto compute = [dy = on_cpu(dy), x = on_cpu(x), filter = on_cpu(filter), stride = stride.vec(),
                         padding = padding.vec(), dilation = dilation.vec(), transposed,
                         output_padding = output_padding.vec(), groups, wanted] {
-    const auto kind = winograd_kind(x, filter, stride, padding, transposed);
-    if (kind && !wanted[2]) {
-      auto [dx, dfilter] = posefix::torchgraph::winograd_backward(*kind, dy, x, filter, wanted[0], wanted[1]);
+    const auto form = own_form(x, filter, stride, padding, transposed);
+    if (form.backward && !wanted[2]) {
+      auto [dx, dfilter] = form.backward(dy, wanted[0], wanted[1]);
       return std::vector{dx, dfilter, at::Tensor()};
     }
     const std::vector<int64_t> bias_size{dy.size(1)};
