@@ -23,7 +23,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <optional>
+#include <functional>
 #include <vector>
 
 #include "recorder.h"
