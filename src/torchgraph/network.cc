@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "torchgraph/batch_norm.h"
 #include "torchgraph/device.h"
 #include "torchgraph/layout.h"
 #include "torchgraph/ops.h"
@@ -224,7 +225,7 @@ std::vector<at::Tensor> Network::forward(const Inputs& inputs, Mode mode, const 
       values[i] = values[i].contiguous(at::MemoryFormat::ChannelsLast);
   }
   for (const PlanStep& step : plan->second.steps) {
-    values[static_cast<size_t>(step.node)] = run_step(step, values, mode);
+    values[static_cast<size_t>(step.result)] = run_step(step, values, mode);
     for (const NodeId id : step.last_use) values[static_cast<size_t>(id)].reset();
   }
   std::vector<at::Tensor> results;
@@ -241,8 +242,8 @@ at::Tensor Network::run_step(const PlanStep& step, const std::vector<at::Tensor>
   const auto operand = [&](size_t i) { return precision == DType::kF32 ? in(i) : in(i).to(scalar_type(precision)); };
   const auto bias = [&] { return attrs.has_bias ? operand(2) : at::Tensor(); };
   const auto finish = [&](at::Tensor y) {
-    if (attrs.has_residual) y = y + in(step.inputs.size() - 1);
-    return attrs.relu ? at::relu_(y) : y;
+    if (attrs.has_residual || step.adds_residual) y = y + in(step.inputs.size() - 1);
+    return attrs.relu || step.relu ? at::relu_(y) : y;
   };
   switch (node.op) {
     case Op::kRenderPose:
@@ -261,12 +262,13 @@ at::Tensor Network::run_step(const PlanStep& step, const std::vector<at::Tensor>
       return finish(conv_transpose2d_same(operand(0), operand(1), bias(), attrs.stride));
     case Op::kBatchNorm: {
       const bool trains = mode == Mode::kTraining && in(1).requires_grad();
-      if (trains && options_.gather) {
-        BatchNormState state{in(3), in(4), 1 - options_.batch_norm_decay, attrs.epsilon};
-        return sync_batch_norm(in(0), in(1), in(2), state, options_.gather);
+      BatchNormState state{in(3), in(4), 1 - options_.batch_norm_decay, attrs.epsilon};
+      if (trains && options_.gather) return finish(sync_batch_norm(in(0), in(1), in(2), state, options_.gather));
+      if (trains && batch_norm_fits(in(0), in(1))) {
+        const at::Tensor residual = step.adds_residual ? in(step.inputs.size() - 1) : at::Tensor();
+        return batch_norm(in(0), in(1), in(2), state, {residual, step.relu});
       }
-      return at::batch_norm(in(0), in(1), in(2), in(3), in(4), trains, 1 - options_.batch_norm_decay, attrs.epsilon,
-                            true);
+      return finish(at::batch_norm(in(0), in(1), in(2), in(3), in(4), trains, state.momentum, attrs.epsilon, true));
     }
     case Op::kBiasAdd:
       return in(0) + in(1).view({1, -1, 1, 1});

@@ -42,7 +42,12 @@ class Planner {
     std::vector<bool> merged(needed_.size(), false);
     for (size_t i = 0; i < needed_.size(); ++i) {
       const auto id = static_cast<NodeId>(i);
-      if (needed_[i] && can_merge_pad(id)) merged[index(graph_.node(id).inputs[0])] = true;
+      if (!needed_[i]) continue;
+      if (can_merge_pad(id)) merged[index(graph_.node(id).inputs[0])] = true;
+      if (const Tail tail = tail_of(id); tail.batch_norm >= 0) {
+        merged[index(tail.batch_norm)] = true;
+        merged[index(graph_.node(id).inputs[0])] = true;  // the sum, if there is one
+      }
     }
     for (size_t i = 0; i < needed_.size(); ++i) {
       const Node& node = graph_.nodes()[i];
@@ -69,9 +74,44 @@ class Planner {
     return graph_.node(pad.inputs[0]).op == Op::kRelu && p[0] <= half && p[2] <= half;
   }
 
-  PlanStep step(NodeId id) const {
+  // Of a ReLU: the batch norm that it ends, and what is added in between.
+  struct Tail {
+    NodeId batch_norm = -1;
+    NodeId residual = -1;
+  };
+
+  bool is_inner(NodeId id, Op op) const { return graph_.node(id).op == op && readers_[index(id)] == 1; }
+
+  Tail tail_of(NodeId id) const {
     const Node& node = graph_.node(id);
-    PlanStep step{id, node.inputs, node.attrs.pads, false, {}};
+    if (node.op != Op::kRelu) return {};
+    const NodeId input = node.inputs[0];
+    if (is_inner(input, Op::kBatchNorm)) return {input, -1};
+    if (!is_inner(input, Op::kAdd)) return {};
+    const std::vector<NodeId>& terms = graph_.node(input).inputs;
+    for (const size_t i : {1, 0}) {
+      if (is_inner(terms[i], Op::kBatchNorm)) return {terms[i], terms[1 - i]};
+    }
+    return {};
+  }
+
+  PlanStep step(NodeId id) const {
+    if (const Tail tail = tail_of(id); tail.batch_norm >= 0) {
+      PlanStep step;
+      step.node = tail.batch_norm;
+      step.result = id;
+      step.inputs = graph_.node(tail.batch_norm).inputs;
+      step.adds_residual = tail.residual >= 0;
+      if (step.adds_residual) step.inputs.push_back(tail.residual);
+      step.relu = true;
+      return step;
+    }
+    const Node& node = graph_.node(id);
+    PlanStep step;
+    step.node = id;
+    step.result = id;
+    step.inputs = node.inputs;
+    step.pads = node.attrs.pads;
     if (can_merge_pad(id)) {
       const Node& pad = graph_.node(node.inputs[0]);
       step.inputs[0] = pad.inputs[0];
@@ -79,7 +119,7 @@ class Planner {
     }
     if (node.op == Op::kRelu && readers_[index(node.inputs[0])] == 1) {
       const Op producer = graph_.node(node.inputs[0]).op;
-      step.in_place = producer == Op::kBatchNorm || producer == Op::kAdd || producer == Op::kBiasAdd;
+      step.in_place = producer == Op::kAdd || producer == Op::kBiasAdd;
     }
     return step;
   }

@@ -3,7 +3,8 @@
 //   Pad -> Conv2d        becomes  Conv2d with padding                       when the pads are symmetric
 //   Relu -> Pad -> Pool  becomes  Relu -> Pool with padding: zeros do not win over what a ReLU leaves, and where they
 //                        tie the ReLU's gradient is zero anyway
-//   X -> Relu            runs in place when X is a batch norm, sum or bias that nothing else reads
+//   BatchNorm -> Relu, BatchNorm -> Add -> Relu  become BatchNorm with what follows it, when nothing else reads between
+//   X -> Relu            runs in place when X is a sum or bias that nothing else reads
 #pragma once
 
 #include <array>
@@ -17,9 +18,12 @@ namespace posefix::torchgraph {
 
 struct PlanStep {
   graph::NodeId node = 0;
-  std::vector<graph::NodeId> inputs;    // of the merged node
+  graph::NodeId result = 0;             // whose value the step gives: `node`, or the last of what is merged into it
+  std::vector<graph::NodeId> inputs;    // of the merged node, the residual last
   std::array<int64_t, 4> pads{};        // of the merged node: top, bottom, left, right
   bool in_place = false;                // kRelu: may overwrite its input
+  bool adds_residual = false;           // kBatchNorm: then adds the last input
+  bool relu = false;                    // kBatchNorm: and then takes the positive part
   std::vector<graph::NodeId> last_use;  // values that no later step reads
 };
 

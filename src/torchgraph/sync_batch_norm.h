@@ -8,17 +8,12 @@
 
 #include <functional>
 
+#include "torchgraph/batch_norm.h"
+
 namespace posefix::torchgraph {
 
 // values [n] of this process -> [processes, n], a row each, the same on all of them.
 using GatherFromProcesses = std::function<at::Tensor(const at::Tensor& values)>;
-
-struct BatchNormState {
-  at::Tensor moving_mean;      // [C] moves by momentum towards the batch's mean
-  at::Tensor moving_variance;  // [C] and towards its variance times N/(N-1)
-  double momentum = 0;
-  double epsilon = 0;
-};
 
 // x [B,C,H,W], scale and offset [C] -> [B,C,H,W]. Calls `gather` once here and once in the backward pass, which must
 // find it alive. Gradients of scale and offset are those of this process's samples.

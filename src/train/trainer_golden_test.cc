@@ -192,7 +192,10 @@ TEST(TrainerGolden, ThreeStepsInFloat) {
   const auto files = golden_files("network", "training_resnet.*\\.safetensors");
   ASSERT_FALSE(files.empty()) << golden_folder("network");
   for (const auto& path : files) {
-    check_three_steps(path, "training.json", DType::kF32, false, kFloat32);
+    for (const bool channels_last : {false, true}) {
+      SCOPED_TRACE(channels_last);
+      check_three_steps(path, "training.json", DType::kF32, channels_last, kFloat32);
+    }
   }
 }
 

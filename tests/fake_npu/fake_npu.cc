@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "recorder.h"
+#include "torchgraph/batch_norm.h"
 #include "torchgraph/transposed_product.h"
 #include "torchgraph/winograd.h"
 
@@ -37,7 +38,6 @@
 
 namespace fake_npu {
 namespace {
-
 
 constexpr c10::DeviceType kNpu = c10::DeviceType::PrivateUse1;
 constexpr c10::DeviceIndex kDevices = 2;
@@ -273,6 +273,11 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> convolution_backward(const at::Te
   return {results[0], results[1], results[2]};
 }
 
+// Whether posefix computes that batch norm on a CPU itself.
+bool is_own_batch_norm(const at::Tensor& x, const OptionalTensor& scale, bool training) {
+  return training && scale && posefix::torchgraph::batch_norm_fits(x, *scale);
+}
+
 // The moving averages are the device's memory under a CPU tensor, and so are updated in place.
 std::tuple<at::Tensor, at::Tensor, at::Tensor> batch_norm(const at::Tensor& x, const OptionalTensor& scale,
                                                           const OptionalTensor& offset, const OptionalTensor& mean,
@@ -280,9 +285,34 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> batch_norm(const at::Tensor& x, c
                                                           double momentum, double epsilon) {
   const auto compute = [x = on_cpu(x), scale = on_cpu(scale), offset = on_cpu(offset), mean = on_cpu(mean),
                         variance = on_cpu(variance), training, momentum, epsilon] {
+    if (is_own_batch_norm(x, scale, training)) {
+      posefix::torchgraph::BatchNormState state{*mean, *variance, momentum, epsilon};
+      const auto result = posefix::torchgraph::batch_norm_forward(x, *scale, *offset, state, {});
+      return std::vector{result.y, result.mean, result.inverse_deviation};
+    }
     const auto [y, saved_mean, saved_inverse] =
         at::native_batch_norm(x, scale, offset, mean, variance, training, momentum, epsilon);
     return std::vector{y, saved_mean, saved_inverse};
+  };
+  const std::vector<at::Tensor> results = run(x.device(), compute);
+  return {results[0], results[1], results[2]};
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> batch_norm_backward(
+    const at::Tensor& dy, const at::Tensor& x, const OptionalTensor& scale, const OptionalTensor& mean,
+    const OptionalTensor& variance, const OptionalTensor& saved_mean, const OptionalTensor& saved_inverse,
+    bool training, double epsilon, std::array<bool, 3> wanted) {
+  const auto compute = [dy = on_cpu(dy), x = on_cpu(x), scale = on_cpu(scale), mean = on_cpu(mean),
+                        variance = on_cpu(variance), saved_mean = on_cpu(saved_mean),
+                        saved_inverse = on_cpu(saved_inverse), training, epsilon, wanted] {
+    if (is_own_batch_norm(x, scale, training)) {
+      const auto gradients = posefix::torchgraph::batch_norm_backward(
+          dy, x, *scale, {at::Tensor(), *saved_mean, *saved_inverse}, /*has_residual=*/false, /*has_relu=*/false);
+      return std::vector{gradients.x, gradients.scale, gradients.offset};
+    }
+    const auto [dx, dscale, doffset] = at::native_batch_norm_backward(dy, x, scale, mean, variance, saved_mean,
+                                                                      saved_inverse, training, epsilon, wanted);
+    return std::vector{dx, dscale, doffset};
   };
   const std::vector<at::Tensor> results = run(x.device(), compute);
   return {results[0], results[1], results[2]};
@@ -362,6 +392,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   m.impl("convolution_overrideable", TORCH_FN(convolution));
   m.impl("convolution_backward_overrideable", TORCH_FN(convolution_backward));
   m.impl("native_batch_norm", TORCH_FN(batch_norm));
+  m.impl("native_batch_norm_backward", TORCH_FN(batch_norm_backward));
   m.impl("sqrt", TORCH_FN(sqrt));
 }
 TORCH_LIBRARY_IMPL(aten, CatchAll, m) { m.impl("_has_compatible_shallow_copy_type", TORCH_FN(same_kind)); }

@@ -88,13 +88,19 @@ TEST_F(FakeNpu, TrainsToTheBitsOfTheCpu) {
   EXPECT_TRUE(last("npu") == last("cpu"));
 }
 
-// Where the CPU's convolutions are not LibTorch's (torchgraph/winograd.h).
+// Where the CPU's convolutions are not LibTorch's (torchgraph/winograd.h), nor its batch norms in NHWC order.
 TEST_F(FakeNpu, TrainsAWiderNetworkToTheBitsOfTheCpu) {
-  const std::string options =
-      "--steps 2 --set model.backbone=resnet18 --set model.width=1/2 --set model.input_size=[128,96] --device ";
-  train("cpu", options + "cpu");
-  train("npu", options + "npu");
-  EXPECT_TRUE(last("npu") == last("cpu"));
+  for (const char* channels_last : {"false", "true"}) {
+    const std::string options = fmt::format(
+        "--steps 2 --set model.backbone=resnet18 --set model.width=1/2 --set model.input_size=[128,96] --set "
+        "train.channels_last={} --device ",
+        channels_last);
+    fs::remove_all(folder_ / "cpu");
+    fs::remove_all(folder_ / "npu");
+    train("cpu", options + "cpu");
+    train("npu", options + "npu");
+    EXPECT_TRUE(last("npu") == last("cpu")) << channels_last;
+  }
 }
 
 // Bytes go to the device and are looked up there; two batches are in flight.
