@@ -12,7 +12,9 @@ namespace {
 namespace autograd = torch::autograd;
 
 constexpr int64_t kTaps = 4;
-constexpr int64_t kMostPixels = 192;  // in f32: of larger maps the taps are most of what is read and written
+// In f32: of larger maps or smaller filters the taps are most of what is read and written.
+constexpr int64_t kMostPixels = 192;
+constexpr int64_t kFewestWeights = 1 << 16;  // input times output channels
 
 bool is_low(const at::Tensor& x) { return x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kHalf; }
 
@@ -103,7 +105,9 @@ class TransposedProduct : public autograd::Function<TransposedProduct> {
 bool transposed_product_fits(const at::Tensor& x, const at::Tensor& filter) {
   if (!x.device().is_cpu() || x.scalar_type() != filter.scalar_type()) return false;
   if (filter.size(2) != kTaps || filter.size(3) != kTaps) return false;
-  return is_low(x) || (x.scalar_type() == at::kFloat && x.size(2) * x.size(3) <= kMostPixels);
+  if (is_low(x)) return true;
+  return x.scalar_type() == at::kFloat && x.size(2) * x.size(3) <= kMostPixels &&
+         filter.size(0) * filter.size(1) > kFewestWeights;
 }
 
 at::Tensor transposed_product_forward(const at::Tensor& x, const at::Tensor& filter) {

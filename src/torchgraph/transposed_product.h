@@ -15,7 +15,7 @@ namespace posefix::torchgraph {
 // Whether the convolution can be computed so, and gains by it: by type, device, filter and the size of x's maps.
 bool transposed_product_fits(const at::Tensor& x, const at::Tensor& filter);
 
-// The functions below need transposed_product_fits(). x [B,in,h,w] -> [B,out,2h,2w].
+// The functions below take f32, bf16 and f16 on the CPU. x [B,in,h,w] -> [B,out,2h,2w].
 
 // Differentiable by autograd.
 at::Tensor transposed_product(const at::Tensor& x, const at::Tensor& filter);

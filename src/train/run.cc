@@ -133,6 +133,9 @@ void train_together(const RunRequest& request, RunConfig& config, const Place& p
     request.log(fmt::format("device: {} (LibTorch {}), {} threads, {} persons to train on",
                             torchgraph::device_name(trainer.network().device()), torchgraph::libtorch_version(),
                             config.train.threads, data->samples_per_epoch()));
+    if (trainer.network().device().is_cpu() && !config.train.channels_last) {
+      request.log("hint: on a CPU train.channels_last=true is as exact and faster");
+    }
     if (place.world > 1) {
       request.log(fmt::format("processes: {} (by the variables of {}), each {} of the {} persons of a step",
                               place.world, place.source, config.train.batch_size / place.world,
