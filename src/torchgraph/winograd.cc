@@ -476,29 +476,29 @@ bool winograd_fits(WinogradKind kind, const at::Tensor& x, const at::Tensor& fil
          2 * x.size(2) * x.size(3) >= tiles * kTile * kTile;
 }
 
-at::Tensor winograd_forward(WinogradKind kind, const at::Tensor& x, const at::Tensor& filter_of_x) {
+at::Tensor winograd_forward(WinogradKind kind, const at::Tensor& x, const at::Tensor& filter) {
   const at::Tensor from = in_nhwc(x);
-  const at::Tensor filter = filter_of_x.to(at::kFloat);
+  const at::Tensor wide = filter.to(at::kFloat);
   const int64_t height = x.size(2);
   const int64_t width = x.size(3);
   if (kind == WinogradKind::k3x3) {
-    at::Tensor y = at::empty({x.size(0), filter.size(0), height, width}, x.options(), kChannelsLast);
-    const Tiles tiles(3, x.size(0), height, width, filter.size(1), filter.size(0));
-    tiles.convolve({{grid_of(from), -1, -1, taps_of(filter)}}, grid_of(y));
+    at::Tensor y = at::empty({x.size(0), wide.size(0), height, width}, x.options(), kChannelsLast);
+    const Tiles tiles(3, x.size(0), height, width, wide.size(1), wide.size(0));
+    tiles.convolve({{grid_of(from), -1, -1, taps_of(wide)}}, grid_of(y));
     return in_order_of(x, y);
   }
-  at::Tensor y = at::empty({x.size(0), filter.size(1), 2 * height, 2 * width}, x.options(), kChannelsLast);
-  const Tiles tiles(2, x.size(0), height, width, filter.size(0), filter.size(1));
+  at::Tensor y = at::empty({x.size(0), wide.size(1), 2 * height, 2 * width}, x.options(), kChannelsLast);
+  const Tiles tiles(2, x.size(0), height, width, wide.size(0), wide.size(1));
   for_phases([&](int64_t row, int64_t column) {
-    tiles.convolve({{grid_of(from), row - 1, column - 1, phase_taps(filter, row, column)}}, phase_of(y, row, column));
+    tiles.convolve({{grid_of(from), row - 1, column - 1, phase_taps(wide, row, column)}}, phase_of(y, row, column));
   });
   return in_order_of(x, y);
 }
 
 std::pair<at::Tensor, at::Tensor> winograd_backward(WinogradKind kind, const at::Tensor& dy, const at::Tensor& x,
-                                                    const at::Tensor& filter_of_x, bool wants_x, bool wants_filter) {
+                                                    const at::Tensor& filter, bool wants_x, bool wants_filter) {
   const at::Tensor gradient = in_nhwc(dy);
-  const at::Tensor filter = filter_of_x.to(at::kFloat);
+  const at::Tensor wide = filter.to(at::kFloat);
   const int64_t images = x.size(0);
   const int64_t height = x.size(2);
   const int64_t width = x.size(3);
@@ -510,10 +510,10 @@ std::pair<at::Tensor, at::Tensor> winograd_backward(WinogradKind kind, const at:
     at::Tensor nhwc = at::empty(x.sizes(), x.options(), kChannelsLast);
     std::vector<Term> terms;
     if (is_3x3) {
-      terms.push_back({grid_of(gradient), -1, -1, reversed(taps_of(filter))});
+      terms.push_back({grid_of(gradient), -1, -1, reversed(taps_of(wide))});
     } else {
       for_phases([&](int64_t row, int64_t column) {
-        terms.push_back({phase_of(gradient, row, column), -row, -column, reversed_phase_taps(filter, row, column)});
+        terms.push_back({phase_of(gradient, row, column), -row, -column, reversed_phase_taps(wide, row, column)});
       });
     }
     Tiles(is_3x3 ? 3 : 2, images, height, width, out, in).convolve(terms, grid_of(nhwc));
@@ -521,7 +521,7 @@ std::pair<at::Tensor, at::Tensor> winograd_backward(WinogradKind kind, const at:
   }
   at::Tensor dfilter;
   if (wants_filter) {
-    dfilter = at::empty_like(filter);
+    dfilter = at::empty_like(wide);
     const at::Tensor from = in_nhwc(x);
     const Tiles tiles(is_3x3 ? 3 : 2, images, height, width, in, out);
     if (is_3x3) {
@@ -532,8 +532,9 @@ std::pair<at::Tensor, at::Tensor> winograd_backward(WinogradKind kind, const at:
                               phase_of(gradient, row, column));
       });
     }
+    dfilter = dfilter.to(filter.scalar_type());
   }
-  return {dx, dfilter.defined() ? dfilter.to(filter_of_x.scalar_type()) : dfilter};
+  return {dx, dfilter};
 }
 
 at::Tensor winograd_convolution(WinogradKind kind, const at::Tensor& x, const at::Tensor& filter) {
