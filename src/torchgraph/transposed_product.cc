@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "torchgraph/bf16_instructions.h"
+
 namespace posefix::torchgraph {
 namespace {
 
@@ -20,21 +22,12 @@ bool is_low(const at::Tensor& x) { return x.scalar_type() == at::kBFloat16 || x.
 
 bool is_nhwc(const at::Tensor& x) { return !x.is_contiguous() && x.is_contiguous(at::MemoryFormat::ChannelsLast); }
 
-bool has_bf16_instructions() {
-#ifdef __x86_64__
-  static const bool has = __builtin_cpu_supports("avx512bf16") != 0;
-  return has;
-#else
-  return false;
-#endif
-}
-
 // a [m,k], b [k,n] -> [m,n], in bf16 or f32. LibTorch's own loops, which it takes in bf16 where oneDNN has no fast ones
 // and for small products, round every partial sum.
 at::Tensor product(const at::Tensor& a, const at::Tensor& b) {
   constexpr int64_t kSmall = int64_t{1} << 20;
   const bool is_small = a.size(0) * a.size(1) * b.size(1) < kSmall;
-  if (a.scalar_type() == at::kBFloat16 && !is_small && has_bf16_instructions()) return at::mm(a, b);
+  if (a.scalar_type() == at::kBFloat16 && !is_small && has_bf16_dot_products()) return at::mm(a, b);
   return at::mm(a.to(at::kFloat), b.to(at::kFloat));
 }
 

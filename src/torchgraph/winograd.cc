@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "kernels/kernels.h"
+#include "torchgraph/bf16_instructions.h"
 
 namespace posefix::torchgraph {
 namespace {
@@ -31,16 +32,6 @@ constexpr int64_t kSmallFilter = 1 << 16;  // input times output channels
 
 // Points and sums of the tiles at hand: a thread's share of the caches.
 constexpr int64_t kWorkingBytes = int64_t{2} << 20;
-
-// AMX's products of bf16 are so fast that direct sums win.
-bool has_bf16_tiles() {
-#ifdef __x86_64__
-  static const bool has = __builtin_cpu_supports("amx-bf16") != 0;
-  return has;
-#else
-  return false;
-#endif
-}
 
 int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -463,6 +454,7 @@ class WinogradFunction : public autograd::Function<WinogradFunction> {
 
 bool winograd_fits(WinogradKind kind, const at::Tensor& x, const at::Tensor& filter) {
   if (!x.device().is_cpu() || x.scalar_type() != filter.scalar_type()) return false;
+  // AMX's products of bf16 are so fast that direct sums win.
   if (x.scalar_type() == at::kBFloat16 ? has_bf16_tiles() : x.scalar_type() != at::kFloat) return false;
   const int64_t taps = kind == WinogradKind::k3x3 ? 3 : 4;
   if (filter.size(2) != taps || filter.size(3) != taps) return false;
